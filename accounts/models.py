@@ -1,0 +1,139 @@
+"""Who: users, organizations, memberships and API keys."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models, transaction
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.ids import uuid7
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """A user with a personal organization; without a password they cannot log in until they reset it."""
+        with transaction.atomic():
+            user = self.model(email=email.strip().lower(), **fields)
+            user.set_password(password)
+            user.save(using=self._db)
+            Organization.objects.create_personal(user)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(unique=True, help_text="Kept in lower case.")
+    name = models.CharField(max_length=200, blank=True)
+    is_staff = models.BooleanField(default=False, help_text="May log in to the admin.")
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects: ClassVar[UserManager] = UserManager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(email=Lower("email")), name="accounts_user_email_lower")
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    @property
+    def personal_organization(self) -> "Organization":
+        return self.organizations.get(is_personal=True)
+
+
+class OrganizationManager(models.Manager["Organization"]):
+    def create_personal(self, user: User) -> "Organization":
+        organization = self.create(name=user.name or user.email, is_personal=True)
+        Membership.objects.create(organization=organization, user=user, role=Membership.Role.OWNER)
+        return organization
+
+
+class Organization(models.Model):
+    """The tenant: owns keys, wallet and settings."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200)
+    is_personal = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    members = models.ManyToManyField(User, through="Membership", related_name="organizations")
+
+    objects: ClassVar[OrganizationManager] = OrganizationManager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    class Role(models.TextChoices):
+        OWNER = "owner"
+        ADMIN = "admin"
+        BILLING = "billing"
+        DEVELOPER = "developer"
+        VIEWER = "viewer"
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "user"], name="accounts_membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.organization} as {self.role}"
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def live(self) -> "ApiKeyQuerySet":
+        """Keys that may call now. The till asks the same of the row itself (billing/sql/till.sql)."""
+        unexpired = models.Q(expires_at=None) | models.Q(expires_at__gt=timezone.now())
+        return self.filter(unexpired, is_disabled=False, deleted_at=None)
+
+
+class ApiKey(models.Model):
+    """`sk-tp-v1-…`, shown once; only its HMAC is stored (accounts/keys.py)."""
+
+    class Reset(models.TextChoices):
+        DAILY = "daily"
+        WEEKLY = "weekly"
+        MONTHLY = "monthly"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_keys")
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="api_keys")
+    name = models.CharField(max_length=200)
+    label = models.CharField(max_length=32, editable=False, help_text="The key with its middle masked.")
+    hash = models.CharField(max_length=64, unique=True, editable=False)
+    is_management = models.BooleanField(default=False, help_text="Manages keys; cannot run inference.")
+    is_disabled = models.BooleanField(default=False)
+    limit_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending limit in nano-USD.")
+    limit_reset = models.CharField(max_length=8, choices=Reset.choices, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects: ClassVar[models.Manager["ApiKey"]] = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(limit_nano=None) | models.Q(limit_nano__gte=0), name="accounts_apikey_limit"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.label})"
