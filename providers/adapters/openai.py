@@ -1,0 +1,306 @@
+"""The wire `openai`: OpenAI's Chat Completions, as most vendors and self-hosted servers speak it.
+
+Quirks of a vendor are data on its provider row: `max_tokens_field` (default "max_tokens") and `stream_usage` (default
+true: ask for the usage chunk).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from providers.adapters.base import Call
+from providers.adapters.errors import from_status
+from providers.canonical import (
+    Answer,
+    Choice,
+    ChunkChoice,
+    Completion,
+    Content,
+    Delta,
+    Event,
+    Failure,
+    FinishReason,
+    Request,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+from providers.errors import Kind, UpstreamError
+from providers.snapshot import Endpoint
+
+# Sent to every endpoint; the other known parameters only where the endpoint lists them.
+ALWAYS = frozenset({"messages", "stop", "n", "user"})
+OPTIONAL = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "top_a",
+        "frequency_penalty",
+        "presence_penalty",
+        "repetition_penalty",
+        "seed",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "prediction",
+        "modalities",
+        "audio",
+        "reasoning_effort",
+        "verbosity",
+    }
+)
+# What an endpoint takes of which nothing is known: OpenAI's own parameters.
+STANDARD = OPTIONAL - {"top_k", "min_p", "top_a", "repetition_penalty", "reasoning_effort", "verbosity"}
+# Ours, or set by us: they never go upstream, passthrough or not.
+OURS = frozenset(
+    {
+        "model",
+        "models",
+        "provider",
+        "route",
+        "preset",
+        "stream",
+        "stream_options",
+        "usage",
+        "max_tokens",
+        "max_completion_tokens",
+        "plugins",
+        "transforms",
+        "include_reasoning",
+        "reasoning",
+        "session_id",
+        "trace",
+        "metadata",
+        "debug",
+        "image_config",
+        "cache_control",
+        "service_tier",
+    }
+)
+# A parameter that the catalogue lists under another word.
+LISTED_AS = {"parallel_tool_calls": "tools"}
+
+FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "end_turn": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+}
+NULL = Raw(b"null")
+encode = msgspec.json.Encoder().encode
+
+
+class TokenDetails(Struct, frozen=True):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+NO_DETAILS = TokenDetails()
+
+
+class WireUsage(Struct, frozen=True):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: TokenDetails | None = None
+    completion_tokens_details: TokenDetails | None = None
+
+    def canonical(self) -> Usage:
+        """Parts are clamped to their whole: a vendor's slip must not make a negative amount."""
+        prompt = max(self.prompt_tokens or 0, 0)
+        completion = max(self.completion_tokens or 0, 0)
+        details = self.prompt_tokens_details or NO_DETAILS
+        cached = min(max(details.cached_tokens or 0, 0), prompt)
+        written = min(max(details.cache_write_tokens or 0, 0), prompt - cached)
+        reasoning = (self.completion_tokens_details or NO_DETAILS).reasoning_tokens or 0
+        return Usage(prompt, completion, cached, written, min(max(reasoning, 0), completion))
+
+
+class WireError(Struct, frozen=True):
+    message: str | None = None
+    code: str | int | None = None
+    type: str | None = None
+
+
+class WireDelta(Struct):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+
+
+class WireChunkChoice(Struct):
+    index: int = 0
+    delta: WireDelta | None = None
+    finish_reason: str | None = None
+    logprobs: Raw | UnsetType = UNSET
+
+
+class WireChunk(Struct):
+    id: str | None = None
+    choices: list[WireChunkChoice] | None = None
+    usage: WireUsage | None = None
+    error: WireError | str | None = None
+
+
+class WireMessage(Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[Raw] | None = None
+
+
+class WireChoice(Struct):
+    message: WireMessage
+    index: int = 0
+    finish_reason: str | None = None
+    logprobs: Raw | UnsetType = UNSET
+
+
+class WireCompletion(Struct):
+    choices: list[WireChoice]
+    id: str | None = None
+    usage: WireUsage | None = None
+    system_fingerprint: str | None = None
+
+
+decode_chunk = msgspec.json.Decoder(WireChunk).decode
+decode_completion = msgspec.json.Decoder(WireCompletion).decode
+
+
+class OpenAI:
+    def request(self, request: Request, endpoint: Endpoint, *, max_tokens: int | None) -> Call:
+        quirks = endpoint.provider.quirks
+        supported = endpoint.supported_parameters or STANDARD
+        body: dict[str, Any] = {"model": endpoint.upstream_model}
+        for name, raw in request.fields.items():
+            if name in OURS or raw == NULL:
+                continue
+            if name in ALWAYS or LISTED_AS.get(name, name) in supported:
+                body[name] = raw
+            elif name not in OPTIONAL and endpoint.provider.passthrough:
+                body[name] = raw
+        if max_tokens is not None:
+            body[str(quirks.get("max_tokens_field", "max_tokens"))] = max_tokens
+        if request.chat.stream:
+            body["stream"] = True
+            if quirks.get("stream_usage", True):
+                body["stream_options"] = {"include_usage": True}
+        secret = endpoint.provider.secret
+        headers = {"authorization": f"Bearer {secret}"} if secret else {}
+        return Call("/chat/completions", encode(body), headers)
+
+    def completion(self, body: bytes) -> Completion:
+        try:
+            found = decode_completion(body)
+        except msgspec.DecodeError as error:
+            raise unreadable(error, body) from None
+        if not found.choices:
+            raise unreadable("no choices", body)
+        return Completion(
+            choices=[choice(one) for one in found.choices],
+            usage=found.usage.canonical() if found.usage else None,
+            upstream_id=found.id,
+            system_fingerprint=found.system_fingerprint,
+        )
+
+    def stream(self) -> "OpenAIStream":
+        return OpenAIStream()
+
+    def error(self, status: int, headers: dict[str, str], body: bytes) -> UpstreamError:
+        return from_status(status, headers, body)
+
+
+class OpenAIStream:
+    def __init__(self) -> None:
+        self._calls_tools = False
+
+    def feed(self, payload: bytes) -> Iterable[Event]:
+        try:
+            chunk = decode_chunk(payload)
+        except msgspec.DecodeError as error:
+            raise unreadable(error, payload) from None
+        if chunk.error is not None:
+            return [failure(chunk.error, payload)]
+        events: list[Event] = []
+        if chunk.choices:
+            events.append(Content([self._choice(one) for one in chunk.choices], chunk.id))
+        if chunk.usage is not None:
+            events.append(UsageReport(chunk.usage.canonical()))
+        return events
+
+    def _choice(self, found: WireChunkChoice) -> ChunkChoice:
+        wire = found.delta or WireDelta()
+        delta = Delta(content=wire.content if wire.content is not None else "")
+        if reasoning := wire.reasoning or wire.reasoning_content:
+            delta.reasoning = reasoning
+        if wire.refusal:
+            delta.refusal = wire.refusal
+        if wire.tool_calls:
+            self._calls_tools = True
+            delta.tool_calls = [tool_call(call, place) for place, call in enumerate(wire.tool_calls)]
+            delta.content = wire.content
+        reason = finish_reason(found.finish_reason, self._calls_tools) if found.finish_reason else None
+        logprobs = None if found.logprobs is UNSET else found.logprobs
+        return ChunkChoice(found.index, delta, reason, found.finish_reason or None, logprobs)
+
+
+def tool_call(call: ToolCallDelta, place: int) -> ToolCallDelta:
+    """Null members are left out and a missing index is the call's place: both trip strict clients."""
+    index = call.index if isinstance(call.index, int) else place
+    function = call.function
+    if function.name is None:
+        function.name = UNSET
+    if function.arguments is None:
+        function.arguments = UNSET
+    return ToolCallDelta(function, call.id or UNSET, call.type or UNSET, index)
+
+
+def choice(found: WireChoice) -> Choice:
+    message = found.message
+    answer = Answer(
+        content=message.content,
+        refusal=message.refusal,
+        reasoning=message.reasoning or message.reasoning_content,
+        tool_calls=message.tool_calls or UNSET,
+    )
+    return Choice(
+        index=found.index,
+        finish_reason=finish_reason(found.finish_reason, bool(message.tool_calls)),
+        native_finish_reason=found.finish_reason,
+        message=answer,
+        logprobs=None if found.logprobs is UNSET else found.logprobs,
+    )
+
+
+def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
+    """Never empty and one of five; some vendors say "stop" although the answer calls tools."""
+    reason = FINISH_REASONS.get(native or "", "stop")
+    return "tool_calls" if calls_tools and reason == "stop" else reason
+
+
+def failure(error: WireError | str, payload: bytes) -> Failure:
+    raw = payload.decode(errors="replace")
+    if isinstance(error, str):
+        return Failure(error, None, raw)
+    return Failure(error.message or "the provider reported an error", str(error.code or error.type or ""), raw)
+
+
+def unreadable(why: object, body: bytes) -> UpstreamError:
+    raw = body[:2000].decode(errors="replace")
+    return UpstreamError(Kind.PROTOCOL, f"the provider's answer could not be read: {why}", raw=raw)

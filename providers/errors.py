@@ -1,0 +1,52 @@
+"""What can go wrong upstream, said in the router's terms: may another endpoint do it, whose fault, retry when."""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    PROTOCOL = "protocol"
+    UNAVAILABLE = "unavailable"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate_limited"
+    CREDENTIAL = "credential"
+    NOT_FOUND = "not_found"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_POLICY = "content_policy"
+    INVALID_REQUEST = "invalid_request"
+    BUSY = "busy"
+
+
+# The request itself is at fault: another endpoint of the same model would say the same.
+FINAL = frozenset({Kind.CONTEXT_LENGTH, Kind.CONTENT_POLICY, Kind.INVALID_REQUEST})
+
+
+class UpstreamError(Exception):
+    """One attempt failed.
+
+    `status` and `raw` are the provider's own answer, if there was one; `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        status: int | None = None,
+        raw: str = "",
+        provider_code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.raw = raw
+        self.provider_code = provider_code
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        return self.kind not in FINAL

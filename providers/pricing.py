@@ -1,0 +1,63 @@
+"""What tokens cost. Prices are pico-USD (1e-12) a token or unit, amounts nano-USD (1e-9)."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from providers.canonical import Usage
+
+PICO = 10**12
+PICO_PER_NANO = 1000
+
+
+class Price(Struct, frozen=True):
+    """A price row; None is "not charged apart": cached tokens then cost what prompt tokens do."""
+
+    id: int
+    prompt: int
+    completion: int
+    request: int | None = None
+    image: int | None = None
+    input_cache_read: int | None = None
+    input_cache_write: int | None = None
+    internal_reasoning: int | None = None
+
+    def amount(self, usage: Usage) -> int:
+        """nano-USD, rounded once, half up."""
+        read = self.prompt if self.input_cache_read is None else self.input_cache_read
+        write = self.prompt if self.input_cache_write is None else self.input_cache_write
+        reasoning = self.completion if self.internal_reasoning is None else self.internal_reasoning
+        plain = usage.prompt - usage.cached - usage.cache_write
+        pico = (
+            plain * self.prompt
+            + usage.cached * read
+            + usage.cache_write * write
+            + (usage.completion - usage.reasoning) * self.completion
+            + usage.reasoning * reasoning
+            + (self.request or 0)
+        )
+        return nano(pico)
+
+    def bound(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """The most that a request of this size can cost: nano-USD, rounded up."""
+        prompt = max(self.prompt, self.input_cache_write or 0)
+        completion = max(self.completion, self.internal_reasoning or 0)
+        return -(-(prompt_tokens * prompt + completion_tokens * completion + (self.request or 0)) // PICO_PER_NANO)
+
+    def affordable_completion(self, amount: int, prompt_tokens: int) -> int | None:
+        """How many completion tokens fit into `amount` beside the prompt; None is any number, negative none."""
+        completion = max(self.completion, self.internal_reasoning or 0)
+        rest = amount - self.bound(prompt_tokens, 0)
+        if rest < 0:
+            return -1
+        return rest * PICO_PER_NANO // completion if completion else None
+
+
+def nano(pico: int) -> int:
+    return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO
+
+
+def dollars(pico: int) -> str:
+    """A price as the API writes it: USD per token, a plain decimal string without exponent."""
+    text = format(Decimal(pico) / PICO, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

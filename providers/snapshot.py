@@ -1,0 +1,159 @@
+"""The catalogue as the router reads it: immutable, in memory, made anew when the tables change."""
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from uuid import UUID
+
+from msgspec import Struct
+
+from providers import models
+from providers.pricing import Price
+
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class Provider(Struct, frozen=True):
+    slug: str
+    name: str
+    wire: str
+    base_url: str
+    secret: str | None
+    max_concurrency: int | None
+    passthrough: bool
+    quirks: Mapping[str, object]
+    is_on: bool
+    headquarters: str
+    datacenters: tuple[str, ...]
+    privacy_policy_url: str
+    terms_of_service_url: str
+    status_page_url: str
+
+
+class Endpoint(Struct, frozen=True):
+    id: UUID
+    tag: str
+    model: str
+    provider: Provider
+    upstream_model: str
+    context_length: int
+    max_prompt_tokens: int | None
+    max_completion_tokens: int | None
+    quantization: str
+    supported_parameters: frozenset[str]
+    first_token_timeout_s: int | None
+    price: Price | None
+
+    @property
+    def is_routable(self) -> bool:
+        """A missing price is never free, so an endpoint without one is not called."""
+        return self.price is not None and self.provider.is_on
+
+
+class Model(Struct, frozen=True):
+    slug: str
+    canonical_slug: str
+    name: str
+    description: str
+    released_at: datetime
+    context_length: int
+    input_modalities: tuple[str, ...]
+    output_modalities: tuple[str, ...]
+    tokenizer: str
+    instruct_type: str
+    hugging_face_id: str
+    knowledge_cutoff: date | None
+    endpoints: tuple[Endpoint, ...]
+
+    @property
+    def routable(self) -> list[Endpoint]:
+        return [endpoint for endpoint in self.endpoints if endpoint.is_routable]
+
+
+class Snapshot(Struct, frozen=True):
+    providers: dict[str, Provider]
+    models: dict[str, Model]
+
+
+EMPTY = Snapshot(providers={}, models={})
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Snapshot:
+    """Reads what is enabled of the catalogue. Variables are this process's: a missing one switches its provider off."""
+    enabled = models.Provider.objects.filter(is_enabled=True).select_related("credential")
+    providers = {row.pk: provider(row, environment) for row in enabled}
+    prices = {row.endpoint_id: price(row) for row in models.Price.objects.current()}
+    by_model: dict[int, list[Endpoint]] = {}
+    for row in models.Endpoint.objects.filter(is_enabled=True, provider__in=providers).select_related("model"):
+        found = endpoint(row, providers[row.provider_id], prices.get(row.pk))
+        by_model.setdefault(row.model_id, []).append(found)
+    return Snapshot(
+        providers={found.slug: found for found in providers.values()},
+        models={
+            row.slug: model(row, by_model.get(row.pk, [])) for row in models.Model.objects.filter(is_enabled=True)
+        },
+    )
+
+
+def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
+    missing = [name for name in VARIABLE.findall(row.base_url) if not environment.get(name)]
+    secret = environment.get(row.api_key_env) if row.api_key_env else None
+    if not secret and hasattr(row, "credential"):
+        secret = row.credential.secret()
+    needs_secret = bool(row.api_key_env)
+    return Provider(
+        slug=row.slug,
+        name=row.name,
+        wire=row.wire,
+        base_url=VARIABLE.sub(lambda found: environment.get(found[1], ""), row.base_url).rstrip("/"),
+        secret=secret or None,
+        max_concurrency=row.max_concurrency,
+        passthrough=row.passthrough,
+        quirks=row.quirks,
+        is_on=not missing and (bool(secret) or not needs_secret),
+        headquarters=row.headquarters,
+        datacenters=tuple(row.datacenters),
+        privacy_policy_url=row.privacy_policy_url,
+        terms_of_service_url=row.terms_of_service_url,
+        status_page_url=row.status_page_url,
+    )
+
+
+def endpoint(row: models.Endpoint, found: Provider, at: Price | None) -> Endpoint:
+    return Endpoint(
+        id=row.pk,
+        tag=row.tag,
+        model=row.model.slug,
+        provider=found,
+        upstream_model=row.upstream_model,
+        context_length=row.context_length or row.model.context_length,
+        max_prompt_tokens=row.max_prompt_tokens,
+        max_completion_tokens=row.max_completion_tokens,
+        quantization=row.quantization,
+        supported_parameters=frozenset(row.supported_parameters),
+        first_token_timeout_s=row.first_token_timeout_s,
+        price=at,
+    )
+
+
+def model(row: models.Model, endpoints: list[Endpoint]) -> Model:
+    return Model(
+        slug=row.slug,
+        canonical_slug=row.canonical_slug or row.slug,
+        name=row.name,
+        description=row.description,
+        released_at=row.released_at,
+        context_length=row.context_length,
+        input_modalities=tuple(row.input_modalities),
+        output_modalities=tuple(row.output_modalities),
+        tokenizer=row.tokenizer,
+        instruct_type=row.instruct_type,
+        hugging_face_id=row.hugging_face_id,
+        knowledge_cutoff=row.knowledge_cutoff,
+        endpoints=tuple(sorted(endpoints, key=lambda found: found.tag)),
+    )
+
+
+def price(row: models.Price) -> Price:
+    return Price(id=row.pk, **{name: getattr(row, name) for name in models.Price.AMOUNTS})
