@@ -165,6 +165,7 @@ class Answer:
             return
         self._before, self._after = wire.stream_parts(self.model, self.plan.size)
         self._before = b'data: {"id":"' + self.id + self._before
+        self._fixed = len(self._before) + len(self._after)
         head = wire.SSE_HEAD + wire.frame(wire.role_event(self.id, self.model))
         if self.plan.every:
             self._fire_timed(head)
@@ -174,13 +175,16 @@ class Answer:
     def _fire_timed(self, head: bytes) -> None:
         """Every chunk that is due by now, in one write: a late turn sends them together."""
         now = monotonic_ns()
-        data = head
-        while self.sent < self._last_at and (self._due <= now or not self.sent):
-            data += self._chunk(self._due)
-            self._due += self.plan.every * MS
+        due, every = self._due, self.plan.every * MS
+        data = head + self._chunk(due)
+        due += every
+        while due <= now and self.sent < self._last_at:
+            data += self._chunk(due)
+            due += every
+        self._due = due
         if self.sent < self._last_at:
             self._client.write(data)
-            self._mock.wheel.add(self._due, self)
+            self._mock.wheel.add(due, self)
         else:
             self._finish(data)
 
@@ -197,9 +201,9 @@ class Answer:
             self._mock.loop.call_soon(self.fire)
 
     def _chunk(self, planned_ns: int) -> bytes:
-        event = b"%b@%d@%d@%b" % (self._before, self.sent, planned_ns, self._after)
+        content = b"@%d@%d@" % (self.sent, planned_ns)
         self.sent += 1
-        return b"%x\r\n%b\r\n" % (len(event), event)
+        return b"%x\r\n%b%b%b\r\n" % (self._fixed + len(content), self._before, content, self._after)
 
     def _finish(self, data: bytes) -> None:
         if self.plan.stall is not None and self.plan.stall <= self._chunks:
