@@ -147,7 +147,7 @@ class PriceQuerySet(models.QuerySet["Price"]):
     def current(self) -> "PriceQuerySet":
         """The row in force of each endpoint: the newest that has begun."""
         begun = self.filter(effective_from__lte=timezone.now())
-        return begun.order_by("endpoint", "-effective_from", "-id").distinct("endpoint")
+        return begun.order_by("endpoint_id", "-effective_from", "-id").distinct("endpoint_id")
 
 
 class Price(models.Model):
