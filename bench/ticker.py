@@ -1,4 +1,4 @@
-"""A periodic timer of the kernel's. The loop's own timers are up to 1 ms late, ten times what a direct request takes."""
+"""A periodic timer of the kernel's: the loop's own are up to 1 ms late, ten times what a direct request takes."""
 
 import asyncio
 import ctypes

@@ -7,7 +7,10 @@ from functools import lru_cache
 
 DONE = b"data: [DONE]\n\n"
 END = b"0\r\n\r\n"
-SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
+SSE_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 REASONS = {200: b"OK", 400: b"Bad Request", 401: b"Unauthorized", 404: b"Not Found", 429: b"Too Many Requests"}
 
 
@@ -39,7 +42,7 @@ def read_plan(base: Plan, *names: str) -> Plan:
 
 
 def stamp(sequence: int, planned_ns: int, size: int = 0) -> bytes:
-    """The content of a chunk: its number and the CLOCK_MONOTONIC time it was due, for whoever receives it to compare."""
+    """The content of a chunk: its number and the CLOCK_MONOTONIC time it was due, for the receiver to compare."""
     return b"@%d@%d@" % (sequence, planned_ns) + b"x" * size
 
 
