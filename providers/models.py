@@ -169,7 +169,7 @@ class Price(models.Model):
     effective_from = models.DateTimeField(default=timezone.now)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects: ClassVar[models.Manager["Price"]] = PriceQuerySet.as_manager()
+    objects = PriceQuerySet.as_manager()
 
     AMOUNTS: ClassVar[tuple[str, ...]] = (
         "prompt",

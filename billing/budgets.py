@@ -1,0 +1,33 @@
+"""What was used under a budget, by period. The till keeps the counters; a period that has passed counts as 0."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from msgspec import Struct
+
+from billing.models import Budget
+
+
+class BudgetUsage(Struct, frozen=True):
+    """nano-USD."""
+
+    total: int = 0
+    day: int = 0
+    week: int = 0
+    month: int = 0
+
+    def within(self, window: str) -> int:
+        return {"daily": self.day, "weekly": self.week, "monthly": self.month}.get(window, self.total)
+
+
+def usage(budget_id: UUID) -> BudgetUsage:
+    row = Budget.objects.filter(pk=budget_id).first()
+    if row is None:
+        return BudgetUsage()
+    today = datetime.now(UTC).date()
+    return BudgetUsage(
+        total=row.used,
+        day=row.used_day if row.day == today else 0,
+        week=row.used_week if row.week == today - timedelta(days=today.weekday()) else 0,
+        month=row.used_month if row.month == today.replace(day=1) else 0,
+    )

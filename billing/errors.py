@@ -1,0 +1,33 @@
+"""Why money said no."""
+
+from uuid import UUID
+
+
+class TillError(Exception):
+    """The till did not do what was asked."""
+
+
+class TillAway(TillError):
+    """PostgreSQL did not answer in time; nothing was held."""
+
+
+class KeyRevoked(TillError):
+    """The key was disabled, deleted or has expired since it was last looked up."""
+
+
+class Refused(TillError):
+    """A limit is in the way. `by` is "credits" or the budget's id; amounts are nano-USD."""
+
+    def __init__(self, by: str, *, least: int, free: int, held: int) -> None:
+        super().__init__(f"refused by {by}")
+        self.by = by
+        self.least = least
+        self.free = free
+        self.held = held
+
+
+class HoldGone(TillError):
+    """The hold is no longer open: it expired, so there is no right to charge."""
+
+    def __init__(self, generation: UUID) -> None:
+        super().__init__(f"hold of {generation} is gone")

@@ -1,0 +1,30 @@
+"""Background work on money. Each task may run twice or die in between: the SQL functions are idempotent."""
+
+from celery import shared_task
+from django.db import connection
+
+from billing import ledger
+
+
+@shared_task
+def tick() -> None:
+    """The till's clock, and with it the end of holds whose process never came back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT till_tick()")
+        expired = 1
+        while expired:
+            cursor.execute("SELECT till_expire()")
+            (expired,) = cursor.fetchone() or (0,)
+
+
+@shared_task
+def post() -> None:
+    """Posts usage to the ledger."""
+    ledger.post_usage()
+
+
+@shared_task
+def partitions() -> None:
+    """Makes the next months' partitions of generations ahead of time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT generation_partitions(2)")

@@ -1,0 +1,132 @@
+"""GET /key, /credits, /generation: what a key may know of itself, its organization's money and its requests."""
+
+from typing import Any
+
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import access
+from accounts.models import ApiKey
+from billing import budgets
+from billing.generations import private_id, public_id
+from billing.ledger import NANO_PER_USD
+from billing.models import Generation, Wallet
+from gateway.api.authentication import required
+from gateway.errors import ApiError
+
+NOT_LIMITED = {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."}
+
+
+@api_view(["GET"])
+def key(request: Request) -> Response:
+    """§1.6; every member is required by the published client."""
+    found = required(request)
+    spent = budgets.usage(found.pk)
+    limit = found.limit_nano
+    remaining = None if limit is None else max(limit - spent.within(found.limit_reset), 0)
+    return Response(
+        {
+            "data": {
+                "label": found.label,
+                "limit": usd(limit),
+                "limit_reset": found.limit_reset or None,
+                "limit_remaining": usd(remaining),
+                "include_byok_in_limit": False,
+                "usage": usd(spent.total),
+                "usage_daily": usd(spent.day),
+                "usage_weekly": usd(spent.week),
+                "usage_monthly": usd(spent.month),
+                "byok_usage": 0,
+                "byok_usage_daily": 0,
+                "byok_usage_weekly": 0,
+                "byok_usage_monthly": 0,
+                "is_free_tier": not Wallet.objects.filter(organization=found.organization_id, credit__gt=0).exists(),
+                "is_management_key": found.is_management,
+                "is_provisioning_key": found.is_management,
+                "creator_user_id": found.created_by_id and str(found.created_by_id),
+                "expires_at": found.expires_at,
+                "rate_limit": NOT_LIMITED,
+                "allowed_data_regions": ["global"],
+                "budgets": [],
+                "effective_budget": None,
+                "free_model_daily_requests": {"used": 0, "limit": 0, "remaining": 0},
+                "organization_id": str(found.organization_id),
+                "workspace_id": None,
+            }
+        }
+    )
+
+
+@api_view(["GET"])
+def credits(request: Request) -> Response:
+    found = required(request)
+    wallet = Wallet.objects.filter(organization=found.organization_id).first()
+    credit, spent = (wallet.credit, wallet.spent) if wallet else (0, 0)
+    return Response({"data": {"total_credits": usd(credit), "total_usage": usd(spent)}})
+
+
+@api_view(["GET"])
+def generation(request: Request) -> Response:
+    found = required(request)
+    public = request.query_params.get("id", "")
+    if not public:
+        raise ApiError(400, "id: this parameter is required.")
+    row = access.in_organization(Generation.objects.filter(id=private_id(public)), found.organization_id).first()
+    if row is None:
+        raise ApiError(404, f"Generation {public[:80]} not found.")
+    return Response({"data": generation_row(row, found)})
+
+
+def generation_row(row: Generation, found: ApiKey) -> dict[str, Any]:
+    """§1.8; nearly all keys are required, most may be null."""
+    cost = usd(row.charge)
+    return {
+        "id": public_id(row.id),
+        "api_type": row.api_type,
+        "app_id": None,
+        "cache_discount": None,
+        "cancelled": row.outcome == Generation.Outcome.CANCELLED,
+        "created_at": row.created_at,
+        "data_region": "global",
+        "external_user": row.external_user,
+        "finish_reason": row.finish_reason,
+        "generation_time": row.generation_ms,
+        "http_referer": row.http_referer,
+        "is_byok": False,
+        "latency": row.latency_ms,
+        "model": row.model,
+        "moderation_latency": None,
+        "native_finish_reason": row.native_finish_reason,
+        "native_tokens_prompt": row.prompt_tokens,
+        "native_tokens_completion": row.completion_tokens,
+        "native_tokens_reasoning": row.reasoning_tokens,
+        "native_tokens_cached": row.cached_tokens,
+        "native_tokens_completion_images": None,
+        "num_fetches": None,
+        "num_input_audio_prompt": None,
+        "num_media_prompt": None,
+        "num_media_completion": None,
+        "num_search_results": None,
+        "origin": row.http_referer or "",
+        "preset_id": None,
+        "provider_name": row.provider_name or None,
+        "provider_responses": [attempt | {"is_byok": False} for attempt in row.attempts],
+        "router": None,
+        "service_tier": None,
+        "session_id": row.session_id,
+        "streamed": row.streamed,
+        "tokens_prompt": row.prompt_tokens,
+        "tokens_completion": row.completion_tokens,
+        "total_cost": cost,
+        "upstream_id": row.upstream_id,
+        "upstream_inference_cost": None,
+        "usage": cost,
+        "user_agent": row.user_agent,
+        "web_search_engine": None,
+        "workspace_id": None,
+    }
+
+
+def usd(nano: int | None) -> float | None:
+    return None if nano is None else nano / NANO_PER_USD

@@ -1,0 +1,45 @@
+"""The key of a request."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from accounts import keys
+from accounts.models import ApiKey, User
+from gateway.errors import ApiError
+
+
+def bearer(request: HttpRequest) -> str:
+    """The token of `Authorization: Bearer …`, or of `x-api-key`, which Anthropic's clients send; "" if there is none."""
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return str(request.META.get("HTTP_X_API_KEY", ""))
+
+
+class KeyAuthentication(BaseAuthentication):
+    """For the stock DRF views: `request.auth` is the live key. Without any key the request stays anonymous."""
+
+    def authenticate(self, request: Request) -> tuple[User | None, ApiKey] | None:
+        token = bearer(request)
+        if not token:
+            return None
+        key = None
+        if keys.is_well_formed(token):
+            found = ApiKey.objects.live().select_related("organization", "created_by")
+            key = found.filter(hash=keys.digest(token)).first()
+        if key is None:
+            raise ApiError(401, "User not found: the API key is unknown, disabled or expired.")
+        return key.created_by, key
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+def required(request: Request) -> ApiKey:
+    key: Any = request.auth
+    if not isinstance(key, ApiKey):
+        raise ApiError(401, "Missing Authentication header")
+    return key

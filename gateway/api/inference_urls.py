@@ -1,0 +1,12 @@
+"""The paths that the lean handler serves (gateway/asgi.py)."""
+
+from django.urls import path
+
+from gateway.api.chat import ChatCompletions
+from gateway.api.health import livez, readyz
+
+urlpatterns = [
+    path("api/v1/chat/completions", ChatCompletions.as_view(), name="chat-completions"),
+    path("livez", livez, name="livez"),
+    path("readyz", readyz, name="readyz"),
+]

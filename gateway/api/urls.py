@@ -1,0 +1,13 @@
+from django.urls import path
+
+from gateway.api import account, models
+
+urlpatterns = [
+    path("models", models.list_models, name="models"),
+    path("models/<str:author>/<str:slug>/endpoints", models.list_endpoints, name="model-endpoints"),
+    path("providers", models.list_providers, name="providers"),
+    path("key", account.key, name="key"),
+    path("auth/key", account.key, name="auth-key"),
+    path("credits", account.credits, name="credits"),
+    path("generation", account.generation, name="generation"),
+]

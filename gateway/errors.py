@@ -1,0 +1,221 @@
+"""Every error that leaves the API, in the reference's envelope (§3): domain exceptions become statuses here and only here."""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
+from msgspec import Struct
+from rest_framework import exceptions
+
+from billing.errors import HoldGone, KeyRevoked, Refused, TillAway, TillError
+from billing.ledger import NANO_PER_USD
+from providers.errors import Kind, UpstreamError
+
+logger = logging.getLogger(__name__)
+
+JSON = "application/json"
+# Codes that the published clients declare for chat; 504 is not among them (§2.13).
+ERROR_TYPES = {
+    400: "invalid_request",
+    401: "authentication",
+    402: "payment_required",
+    403: "permission_denied",
+    404: "not_found",
+    405: "invalid_request",
+    408: "timeout",
+    413: "payload_too_large",
+    415: "invalid_request",
+    422: "unprocessable",
+    429: "rate_limit_exceeded",
+    500: "server",
+    502: "provider_unavailable",
+    503: "provider_overloaded",
+}
+# What the client is told when every attempt failed and the last one failed so.
+UPSTREAM: dict[Kind, tuple[int, str]] = {
+    Kind.UNREACHABLE: (502, "provider_unavailable"),
+    Kind.TIMEOUT: (524, "timeout"),
+    Kind.RESET: (502, "provider_unavailable"),
+    Kind.PROTOCOL: (502, "provider_unavailable"),
+    Kind.UNAVAILABLE: (502, "provider_unavailable"),
+    Kind.OVERLOADED: (503, "provider_overloaded"),
+    Kind.RATE_LIMITED: (429, "rate_limit_exceeded"),
+    Kind.CREDENTIAL: (502, "provider_unavailable"),
+    Kind.NOT_FOUND: (502, "provider_unavailable"),
+    Kind.CONTEXT_LENGTH: (400, "context_length_exceeded"),
+    Kind.CONTENT_POLICY: (400, "content_policy_violation"),
+    Kind.INVALID_REQUEST: (400, "invalid_request"),
+    Kind.BUSY: (429, "rate_limit_exceeded"),
+}
+# What a provider says of our credentials and its own insides is the operator's, not the client's.
+PRIVATE = frozenset({Kind.CREDENTIAL, Kind.NOT_FOUND})
+
+
+class ApiError(Exception):
+    """An error as the client is to see it."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        error_type: str = "",
+        metadata: Mapping[str, object] | None = None,
+        availability: Mapping[str, object] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.error_type = error_type or ERROR_TYPES.get(status, "unmapped")
+        self.metadata = metadata or {}
+        self.availability = availability
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, Any]:
+        """The `error` member. Metadata, when sent, must hold error_type (§2.13)."""
+        error: dict[str, Any] = {
+            "code": self.status,
+            "message": self.message,
+            "metadata": {"error_type": self.error_type, **self.metadata},
+        }
+        if self.availability is not None:
+            error["availability"] = self.availability
+        return error
+
+    def response(self, generation: str = "") -> HttpResponse:
+        response = HttpResponse(
+            msgspec.json.encode({"error": self.body()}), status=self.status, content_type=JSON
+        )
+        if self.retry_after is not None:
+            response["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+        if self.status == 401:
+            response["WWW-Authenticate"] = "Bearer"
+        if generation:
+            response["X-Generation-Id"] = generation
+        return response
+
+
+class Attempted(Struct, frozen=True):
+    """One failed attempt, as the generation's record and the error's metadata tell it."""
+
+    provider: str
+    code: str
+    status: int | None
+
+
+def translate(error: BaseException) -> ApiError:
+    """The one table from what went wrong to what is said."""
+    match error:
+        case ApiError():
+            return error
+        case Refused():
+            return refused(error)
+        case KeyRevoked():
+            return ApiError(401, "This API key is disabled, deleted or expired.")
+        case TillAway():
+            return ApiError(503, "Credits cannot be checked at the moment. Try again.", retry_after=5)
+        case HoldGone() | TillError():
+            return internal(error)
+        case exceptions.APIException():
+            return ApiError(error.status_code, said(error))
+        case Http404():
+            return ApiError(404, str(error) or "Not found.")
+        case PermissionDenied():
+            return ApiError(403, str(error) or "Permission denied.")
+        case RequestDataTooBig():
+            return too_large()
+        case _:
+            return internal(error)
+
+
+def upstream(error: UpstreamError, provider_name: str, earlier: list[Attempted]) -> ApiError:
+    """The last attempt's failure; the ones before are in the metadata."""
+    status, error_type = UPSTREAM[error.kind]
+    metadata: dict[str, object] = {"error_type": error_type, "provider_name": provider_name}
+    if error.kind not in PRIVATE:
+        metadata["raw"] = error.raw or error.message
+        if error.provider_code:
+            metadata["provider_code"] = error.provider_code
+    if earlier:
+        metadata["previous_errors"] = earlier
+    message = error.message if error.kind not in PRIVATE else "Provider returned error"
+    retry_after = error.retry_after
+    if retry_after is None and status in (429, 503):
+        retry_after = 1
+    return ApiError(status, message, error_type=error_type, metadata=metadata, retry_after=retry_after)
+
+
+def refused(error: Refused) -> ApiError:
+    asked = f"This request can cost up to ${usd(error.least)}"
+    if error.by == "credits":
+        source, what = "openrouter_credits", "your organization's credits"
+        hint = "Add credits, or ask for fewer tokens with a lower max_tokens."
+    else:
+        source, what = "openrouter_key_limit", "this key's limit"
+        hint = "Raise the key's limit, or ask for fewer tokens with a lower max_tokens."
+    metadata: dict[str, object] = {"limit_source": source, "remedy_hint": hint}
+    retry_after = None
+    if error.least <= error.free + error.held and error.held > 0:
+        # Only other requests' holds are in the way: they end soon.
+        metadata["limit_source"] = "openrouter_in_flight_budget"
+        metadata["reason"] = "in_flight_budget_exhausted"
+        retry_after = 2
+    message = f"{asked}, but {what} can only afford ${usd(max(error.free, 0))} now. {hint}"
+    return ApiError(402, message, metadata=metadata, retry_after=retry_after)
+
+
+def usd(nano: int) -> str:
+    """Dollars for a sentence: enough digits that a tenth of a cent's part is not rounded away."""
+    return f"{nano / NANO_PER_USD:.6f}"
+
+
+def too_large() -> ApiError:
+    return ApiError(413, f"The request body is larger than {settings.MAX_BODY_BYTES // 2**20} MiB.")
+
+
+def internal(error: BaseException) -> ApiError:
+    """Our own fault: the log has it, the client gets no detail."""
+    logger.error("internal error", exc_info=error)
+    return ApiError(500, "Internal error.")
+
+
+def said(error: exceptions.APIException) -> str:
+    """DRF's detail as one sentence that names the field."""
+    detail = error.detail
+    if isinstance(detail, dict):
+        return "; ".join(f"{name}: {' '.join(map(str, why))}" for name, why in detail.items())
+    return " ".join(map(str, detail)) if isinstance(detail, list) else str(detail)
+
+
+def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """DRF's EXCEPTION_HANDLER."""
+    return translate(error).response()
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_api(request):
+        return ApiError(404, f"There is no {request.method} {request.path}.").response()
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    if is_api(request):
+        return ApiError(500, "Internal error.").response()
+    return defaults.server_error(request)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_api(request):
+        return translate(exception if isinstance(exception, RequestDataTooBig) else ApiError(400, "Bad request.")).response()
+    return defaults.bad_request(request, exception)

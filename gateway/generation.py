@@ -1,0 +1,219 @@
+"""One request under way: what was tried, what has come, what it costs, and the row that it becomes."""
+
+import time
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Raw, Struct
+
+from accounts.callers import Caller
+from billing.generations import new_id, public_id
+from billing.till import Admit, Hold, Limit, Settle
+from gateway.errors import Attempted
+from gateway.routing.bounds import Size
+from providers.canonical import Completion, Content, Request, Usage
+from providers.errors import UpstreamError
+from providers.snapshot import Endpoint
+
+# Without this many tokens of answer (or all that were asked for) an attempt is not worth its prompt.
+LEAST_COMPLETION = 16
+BYTES_PER_TOKEN = 4
+MILLISECONDS = 1000
+
+encode = msgspec.json.Encoder().encode
+
+
+class Origin(Struct, frozen=True):
+    """What the request's headers say of who sent it."""
+
+    http_referer: str | None = None
+    app_title: str | None = None
+    user_agent: str | None = None
+    session_id: str | None = None
+
+
+class Attempt(Struct):
+    """As `provider_responses` of the generation API tells it; latency in milliseconds."""
+
+    endpoint_id: str
+    provider_name: str
+    model_permaslug: str
+    status: int | None
+    latency: int
+    error: str | None = None
+
+
+class Generation:
+    def __init__(self, caller: Caller, request: Request, origin: Origin, size: Size) -> None:
+        self.id = new_id()
+        self.public_id = public_id(self.id)
+        self.caller = caller
+        self.request = request
+        self.origin = origin
+        self.size = size
+        self.created = int(time.time())
+        self.started = time.monotonic()
+        self.hold: Hold | None = None
+        self.attempts: list[Attempt] = []
+        self.failures: list[Attempted] = []
+        # Of the attempt that answers
+        self.endpoint: Endpoint | None = None
+        self.usage: Usage | None = None
+        self.upstream_id: str | None = None
+        self.finish_reason: str | None = None
+        self.native_finish_reason: str | None = None
+        self.first_token: float | None = None
+        self.produced = 0
+
+    # Money
+
+    def admission(self, candidates: list[Endpoint]) -> Admit:
+        """The hold to ask for: least at the cheapest candidate, the most at the dearest."""
+        prompt, answers = self.size.prompt, self.size.answers
+        least = min(endpoint.price.bound(prompt, self.least_completion * answers) for endpoint in candidates if endpoint.price)
+        want = max(
+            endpoint.price.bound(prompt, self.output_cap(endpoint) * answers) for endpoint in candidates if endpoint.price
+        )
+        caller = self.caller
+        return Admit(
+            generation=self.id,
+            key=caller.key_id,
+            least=least,
+            want=want,
+            # Who names no limit gets what half of the credit affords, so that one request does not lock out the next.
+            share=1 if self.size.output_limit else 2,
+            limits=(Limit(caller.key_id, caller.limit_nano, caller.limit_reset),),
+            record=Raw(encode(self._opening())),
+        )
+
+    @property
+    def least_completion(self) -> int:
+        return min(LEAST_COMPLETION, self.size.output_limit or LEAST_COMPLETION)
+
+    def output_cap(self, endpoint: Endpoint) -> int:
+        most = endpoint.max_completion_tokens or endpoint.context_length
+        return min(most, self.size.output_limit or most)
+
+    def granted_cap(self, endpoint: Endpoint) -> int | None:
+        """max_tokens for an attempt there, as far as the hold pays for it; None when it does not pay enough."""
+        if endpoint.price is None or self.hold is None:
+            return None
+        cap = self.output_cap(endpoint)
+        affordable = endpoint.price.affordable_completion(self.hold.amount, self.size.prompt)
+        if affordable is not None:
+            cap = min(cap, affordable // self.size.answers)
+        return cap if cap >= self.least_completion else None
+
+    def count(self) -> Usage:
+        """The provider's count, or an estimate from the bytes that passed."""
+        if self.usage is not None:
+            return self.usage
+        return Usage(
+            prompt=self.size.prompt // 2, completion=-(-self.produced // BYTES_PER_TOKEN), is_estimated=True
+        )
+
+    def amount(self) -> int:
+        """What was used so far, nano-USD."""
+        if self.endpoint is None or self.endpoint.price is None:
+            return 0
+        return self.endpoint.price.amount(self.count())
+
+    def settlement(self, outcome: str, *, error: str = "") -> Settle:
+        """Failed and empty generations cost the client nothing; what they cost us is recorded all the same."""
+        cost = self.amount()
+        usage = self.count()
+        is_empty = usage.completion == 0 and not self.finish_reason
+        is_free = outcome == "error" or (outcome == "ok" and is_empty)
+        charge = 0 if is_free else cost
+        record = Raw(encode(self._closing(outcome, usage, error)))
+        return Settle(generation=self.id, charge=charge, list=charge, cost=cost, record=record)
+
+    # What happens on the way
+
+    def failed(self, endpoint: Endpoint, error: UpstreamError, began: float) -> None:
+        self._attempted(endpoint, error.status, began, error.kind.value)
+        self.failures.append(Attempted(endpoint.provider.name, error.kind.value, error.status))
+
+    def answered(self, endpoint: Endpoint, began: float) -> None:
+        self.endpoint = endpoint
+        self._attempted(endpoint, 200, began, None)
+
+    def took(self, completion: Completion) -> None:
+        """Counts an answer that came whole."""
+        first = completion.choices[0]
+        self.first_token = time.monotonic()
+        self.usage = completion.usage
+        self.upstream_id = completion.upstream_id
+        self.finish_reason = first.finish_reason
+        self.native_finish_reason = first.native_finish_reason
+        if completion.usage is None:
+            self.produced = sum(len(encode(choice.message)) for choice in completion.choices)
+
+    def saw(self, content: Content) -> None:
+        """Counts a streamed piece."""
+        if self.first_token is None:
+            self.first_token = time.monotonic()
+        if content.upstream_id is not None:
+            self.upstream_id = content.upstream_id
+        for choice in content.choices:
+            delta = choice.delta
+            self.produced += len(delta.content or "") + len(delta.reasoning or "")
+            if delta.tool_calls:
+                self.produced += sum(len(call.function.arguments or "") for call in delta.tool_calls)
+            if choice.finish_reason is not None:
+                self.finish_reason = choice.finish_reason
+                self.native_finish_reason = choice.native_finish_reason
+
+    def _attempted(self, endpoint: Endpoint, status: int | None, began: float, error: str | None) -> None:
+        latency = int((time.monotonic() - began) * MILLISECONDS)
+        self.attempts.append(
+            Attempt(str(endpoint.id), endpoint.provider.name, endpoint.model, status, latency, error)
+        )
+
+    # The row: opened with the hold, completed by the settlement
+
+    def _opening(self) -> dict[str, object]:
+        origin = self.origin
+        return {
+            "api_key_id": self.caller.key_id,
+            "requested_model": clean(self.request.chat.candidates[0], 200),
+            "streamed": bool(self.request.chat.stream),
+            "created_at": datetime.now(UTC),
+            "http_referer": clean(origin.http_referer, 500),
+            "app_title": clean(origin.app_title, 200),
+            "user_agent": clean(origin.user_agent, 500),
+            "session_id": clean(self.request.chat.session_id or origin.session_id, 256),
+            "external_user": clean(self.request.chat.user, 256),
+        }
+
+    def _closing(self, outcome: str, usage: Usage, error: str) -> dict[str, object]:
+        now = time.monotonic()
+        record: dict[str, object] = {"outcome": outcome, "attempts": self.attempts, "error": clean(error, 500) or ""}
+        endpoint = self.endpoint
+        if endpoint is None or endpoint.price is None:
+            return record
+        record |= {
+            "model": endpoint.model,
+            "provider": endpoint.provider.slug,
+            "provider_name": endpoint.provider.name,
+            "endpoint_id": endpoint.id,
+            "endpoint_tag": endpoint.tag,
+            "price_id": endpoint.price.id,
+            "is_estimated": usage.is_estimated,
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "reasoning_tokens": usage.reasoning,
+            "cached_tokens": usage.cached,
+            "cache_write_tokens": usage.cache_write,
+            "finish_reason": self.finish_reason,
+            "native_finish_reason": clean(self.native_finish_reason, 64),
+            "latency_ms": int(((self.first_token or now) - self.started) * MILLISECONDS),
+            "generation_ms": int((now - self.started) * MILLISECONDS),
+            "upstream_id": clean(self.upstream_id, 200),
+        }
+        return record
+
+
+def clean(text: str | None, limit: int) -> str | None:
+    """Fits its column; PostgreSQL's text holds no NUL."""
+    return text[:limit].replace("\0", "") if text else None

@@ -1,0 +1,121 @@
+"""Django's ASGI handler without what the inference paths do not use.
+
+Stock, a request costs an OS thread, three thread hops and the request signals. Here: URL resolver, view, response. There
+is no middleware; what these paths need of one is here (body limit, last-resort errors). Views under it never touch the ORM.
+"""
+
+import asyncio
+from io import BytesIO
+from typing import Any
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import get_resolver
+
+from gateway import errors
+from gateway.relay.stream import ChatStream
+
+
+class StreamResponse(HttpResponseBase):
+    """Server-sent events; the lean handler alone knows how to send it."""
+
+    streaming = True
+
+    def __init__(self, stream: ChatStream, generation: str) -> None:
+        super().__init__(content_type="text/event-stream; charset=utf-8")
+        self.stream = stream
+        self["Cache-Control"] = "no-cache"
+        # nginx in front would otherwise collect events.
+        self["X-Accel-Buffering"] = "no"
+        self["X-Generation-Id"] = generation
+
+
+class LeanHandler(ASGIHandler):
+    def __init__(self, urlconf: str) -> None:
+        # Not the parent's: it would load settings.MIDDLEWARE.
+        self.resolver = get_resolver(urlconf)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        response: HttpResponseBase | None = None
+        watcher: asyncio.Task[None] | None = None
+        try:
+            body = await read(receive, settings.MAX_BODY_BYTES)
+            watcher = asyncio.create_task(cancel_on_disconnect(receive, task))
+            response = await self.respond(scope, body)
+            await transmit(response, send)
+        except Disconnected:
+            pass
+        except errors.ApiError as error:
+            await transmit(error.response(), send)
+        except asyncio.CancelledError:
+            # The client left: there is nobody to answer. Any other cancellation is the server's.
+            if watcher is None or not watcher.done():
+                raise
+        finally:
+            if isinstance(response, StreamResponse):
+                response.stream.abandon()
+            if watcher is not None:
+                watcher.cancel()
+
+    async def respond(self, scope: HTTPScope, body: bytes) -> HttpResponseBase:
+        try:
+            request = ASGIRequest(scope, BytesIO())
+            request._body = body
+            found = self.resolver.resolve(request.path_info)
+            request.resolver_match = found
+            response: HttpResponseBase = await found.func(request, *found.args, **found.kwargs)
+        except Exception as error:
+            # The edge: whatever it was, the client gets the envelope and the log the rest.
+            return errors.translate(error).response()
+        return response
+
+
+class Disconnected(Exception):
+    """The client left while it was sending its request."""
+
+
+async def read(receive: ASGIReceiveCallable, limit: int) -> bytes:
+    """The whole body. Raises ApiError 413 when it is larger than `limit` bytes."""
+    message = await receive()
+    if message["type"] == "http.request" and not message["more_body"]:
+        whole = message["body"]
+        if len(whole) > limit:
+            raise errors.too_large()
+        return whole
+    parts = []
+    size = 0
+    while message["type"] == "http.request":
+        parts.append(message["body"])
+        size += len(message["body"])
+        if size > limit:
+            raise errors.too_large()
+        if not message["more_body"]:
+            return b"".join(parts)
+        message = await receive()
+    raise Disconnected
+
+
+async def cancel_on_disconnect(receive: ASGIReceiveCallable, task: asyncio.Task[Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
+
+
+async def transmit(response: HttpResponseBase, send: ASGISendCallable) -> None:
+    headers = [(name.encode("latin1").lower(), value.encode("latin1")) for name, value in response.items()]
+    if isinstance(response, HttpResponse):
+        content = response.content
+        headers.append((b"content-length", str(len(content)).encode()))
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers, "trailers": False})
+        await send({"type": "http.response.body", "body": content, "more_body": False})
+        return
+    assert isinstance(response, StreamResponse)
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers, "trailers": False})
+    async for part in response.stream:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,104 @@
+"""The way of a request, step by step. Each step lives in the module that owns it."""
+
+import asyncio
+from random import Random
+
+from msgspec import Struct
+
+from accounts import keys
+from accounts.callers import Caller, Callers
+from billing.errors import HoldGone
+from billing.till import Hold, Till
+from gateway import parse
+from gateway.attempts import first_answer
+from gateway.errors import ApiError
+from gateway.generation import Generation, Origin
+from gateway.relay import wire
+from gateway.relay.stream import ChatStream
+from gateway.routing.bounds import size
+from gateway.routing.plan import plan
+from gateway.slots import Slots
+from providers import upstream
+from providers.canonical import Completion
+from providers.http import UpstreamTransport
+from providers.snapshot import EMPTY, Endpoint, Snapshot
+
+
+class Services:
+    """What a process keeps between requests."""
+
+    def __init__(self, till: Till) -> None:
+        self.till = till
+        self.callers = Callers()
+        self.http = UpstreamTransport()
+        self.slots = Slots()
+        self.snapshot: Snapshot = EMPTY
+        self.random = Random()
+
+
+class Answer(Struct, frozen=True):
+    """A whole body, or the stream of one."""
+
+    generation: str
+    body: bytes | ChatStream
+
+
+async def chat(services: Services, *, token: str, body: bytes, origin: Origin) -> Answer:
+    """Answers one chat request. Raises ApiError and the domains' errors (gateway/errors.py says what they become)."""
+    caller = await authenticate(services.callers, token)
+    request = parse.chat(body)
+    dimensions = size(request)
+    candidates = plan(request.chat, services.snapshot, dimensions, services.random)
+    generation = Generation(caller, request, origin, dimensions)
+    hold = await services.till.admit(caller.organization_id, generation.admission(candidates))
+    generation.hold = hold
+    if request.chat.stream:
+        return await streamed(services, generation, hold, candidates)
+    return await whole(services, generation, hold, candidates)
+
+
+async def authenticate(callers: Callers, token: str) -> Caller:
+    if not token:
+        raise ApiError(401, "Missing Authentication header")
+    caller = await callers.get(keys.digest(token)) if keys.is_well_formed(token) else None
+    if caller is None:
+        raise ApiError(401, "User not found: the API key is unknown, disabled or expired.")
+    if caller.is_management:
+        raise ApiError(403, "A management key cannot run inference. Use an inference key.")
+    return caller
+
+
+async def streamed(services: Services, generation: Generation, hold: Hold, candidates: list[Endpoint]) -> Answer:
+    stream = ChatStream(
+        generation, hold, candidates, http=services.http, slots=services.slots, till=services.till
+    )
+    try:
+        await stream.open()
+    except BaseException:
+        stream.abandon()
+        raise
+    return Answer(generation.public_id, stream)
+
+
+async def whole(services: Services, generation: Generation, hold: Hold, candidates: list[Endpoint]) -> Answer:
+    async def attempt(endpoint: Endpoint, max_tokens: int) -> Completion:
+        return await upstream.complete(services.http, endpoint, generation.request, max_tokens=max_tokens)
+
+    try:
+        completion = await first_answer(generation, candidates, services.slots, attempt)
+    except ApiError as error:
+        await services.till.settle(hold, generation.settlement("error", error=error.message))
+        raise
+    except BaseException:
+        # The client left, or we failed: what the provider may have done is unknown, so nothing is charged.
+        services.till.settle_soon(hold, generation.settlement("cancelled"))
+        raise
+    endpoint = generation.endpoint
+    assert endpoint is not None
+    services.slots.leave(endpoint.provider)
+    generation.took(completion)
+    if not hold.is_trusted(asyncio.get_running_loop().time()):
+        services.till.settle_soon(hold, generation.settlement("ok"))
+        raise HoldGone(generation.id)
+    settled = await services.till.settle(hold, generation.settlement("ok"))
+    return Answer(generation.public_id, wire.completion(generation, endpoint, completion, settled.charge))

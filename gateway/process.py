@@ -1,0 +1,110 @@
+"""A gateway process: what it starts, keeps up to date and lets go of."""
+
+import asyncio
+import logging
+
+import psycopg
+import redis.asyncio
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from billing.till import Till
+from gateway.pipeline import Services
+from providers import snapshot
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+# Changes come in bursts (an import writes hundreds of rows): gather them for a moment.
+GATHER_S = 0.1
+
+
+class Process:
+    def __init__(self) -> None:
+        self.services = Services(Till(settings.DATABASE_URL))
+        self.is_migrated = False
+        self.has_catalogue = False
+        self.is_draining = False
+        self._redis = redis.asyncio.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1, protocol=2
+        )
+        self._listener: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns at once: what is not there yet (a database, its migrations) is waited for behind /readyz."""
+        await self.services.till.start()
+        self._listener = asyncio.create_task(self._listen())
+
+    async def stop(self, patience: float) -> None:
+        """Settles what is still to be settled, within `patience` seconds, and lets go."""
+        self.is_draining = True
+        if self._listener is not None:
+            self._listener.cancel()
+        await self.services.till.close(patience)
+        await self.services.http.aclose()
+        await self._redis.aclose()
+
+    async def ping_redis(self) -> bool:
+        try:
+            return bool(await self._redis.ping())
+        except (redis.RedisError, OSError):
+            return False
+
+    async def _listen(self) -> None:
+        """Keeps keys and catalogue as fresh as the database tells; without that word everything is read again."""
+        while True:
+            try:
+                await self._follow()
+            except (psycopg.Error, DatabaseError, OSError) as error:
+                logger.warning("not listening to PostgreSQL: %s", str(error).strip())
+            except Exception:
+                # The edge of a task: it must go on, or this process would serve an old catalogue for ever.
+                logger.exception("the catalogue could not be read")
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self) -> None:
+        link = await psycopg.AsyncConnection.connect(settings.DATABASE_URL, autocommit=True, connect_timeout=2)
+        async with link:
+            await link.execute("LISTEN turnpike_key")
+            await link.execute("LISTEN turnpike_catalogue")
+            self.services.callers.forget_all()
+            await self._await_migrations()
+            await self._reload()
+            while True:
+                stale = False
+                async for notice in link.notifies(timeout=None, stop_after=1):
+                    stale = self._heard(notice)
+                if stale:
+                    async for notice in link.notifies(timeout=GATHER_S):
+                        self._heard(notice)
+                    await self._reload()
+
+    def _heard(self, notice: psycopg.Notify) -> bool:
+        """Forgets a key; says whether it was about the catalogue."""
+        if notice.channel == "turnpike_key":
+            self.services.callers.forget(notice.payload)
+            return False
+        return True
+
+    async def _await_migrations(self) -> None:
+        while not self.is_migrated:
+            self.is_migrated = await sync_to_async(is_migrated)()
+            if not self.is_migrated:
+                await asyncio.sleep(RETRY_S)
+
+    async def _reload(self) -> None:
+        self.services.snapshot = await sync_to_async(load)()
+        self.has_catalogue = bool(self.services.snapshot.models)
+
+
+def load() -> snapshot.Snapshot:
+    close_old_connections()
+    return snapshot.load()
+
+
+def is_migrated() -> bool:
+    close_old_connections()
+    executor = MigrationExecutor(connection)
+    return not executor.migration_plan(executor.loader.graph.leaf_nodes())

@@ -1,0 +1,172 @@
+"""A streamed answer: opened by fallback, relayed as it comes, settled before its last byte."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from billing.errors import HoldGone
+from billing.till import Hold, Till
+from gateway import errors
+from gateway.attempts import first_answer
+from gateway.errors import ApiError
+from gateway.generation import Generation
+from gateway.relay.wire import KEEP_ALIVE, ChunkWriter
+from gateway.slots import Slots
+from providers import upstream
+from providers.canonical import UNSET, Content, Event, Failure, UsageReport
+from providers.errors import Kind, UpstreamError
+from providers.http import UpstreamTransport
+from providers.snapshot import Endpoint
+
+# A first token later than this gets the client a status and comments, so that nothing on the way gives up.
+FIRST_KEEP_ALIVE_S = 1.0
+KEEP_ALIVE_S = 5.0
+
+
+class Opened:
+    """An upstream stream with the events up to its first content."""
+
+    def __init__(self, stream: upstream.EventStream, events: list[Event]) -> None:
+        self.stream = stream
+        self.events = events
+
+
+class ChatStream:
+    """Iterated once for the bytes to send; `abandon` ends it in whatever state it is. Every way out settles."""
+
+    def __init__(
+        self, generation: Generation, hold: Hold, candidates: list[Endpoint], *, http: UpstreamTransport, slots: Slots, till: Till
+    ) -> None:
+        self._generation = generation
+        self._hold = hold
+        self._slots = slots
+        self._till = till
+        self._http = http
+        self._opened: Opened | None = None
+        self._is_settled = False
+        self._is_released = False
+        self._opening = asyncio.create_task(first_answer(generation, candidates, slots, self._attempt))
+
+    async def open(self) -> None:
+        """Waits a moment for the first content. Raises ApiError while it can still be a status of its own."""
+        await asyncio.wait([self._opening], timeout=FIRST_KEEP_ALIVE_S)
+        if self._opening.done():
+            try:
+                self._opened = self._opening.result()
+            except ApiError as error:
+                await self._settle_failure(error)
+                raise
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while not self._opening.done():
+            yield KEEP_ALIVE
+            await asyncio.wait([self._opening], timeout=KEEP_ALIVE_S)
+        try:
+            self._opened = self._opened or self._opening.result()
+        except ApiError as error:
+            await self._settle_failure(error)
+            yield ChunkWriter(self._generation, self._generation.request.chat.candidates[0], "").error(error)
+            return
+        async for part in self._relay(self._opened):
+            yield part
+
+    def abandon(self) -> None:
+        """The client left, or the process ends: stop the provider, charge what was produced."""
+        if not self._opening.cancel() and not self._opening.cancelled() and not self._opening.exception():
+            self._opened = self._opening.result()
+        self._release()
+        if not self._is_settled:
+            self._is_settled = True
+            self._till.settle_soon(self._hold, self._generation.settlement("cancelled"))
+
+    async def _attempt(self, endpoint: Endpoint, max_tokens: int) -> Opened:
+        stream = await upstream.stream(self._http, endpoint, self._generation.request, max_tokens=max_tokens)
+        try:
+            events: list[Event] = []
+            while not any(is_substance(event) for event in events):
+                if stream.is_over:
+                    raise UpstreamError(Kind.PROTOCOL, "the provider ended its answer before it began")
+                events += await stream.next()
+                for event in events:
+                    if isinstance(event, Failure):
+                        raise failed(event)
+        except BaseException:
+            stream.close()
+            raise
+        return Opened(stream, events)
+
+    async def _relay(self, opened: Opened) -> AsyncIterator[bytes]:
+        generation, stream = self._generation, opened.stream
+        endpoint = generation.endpoint
+        assert endpoint is not None
+        writer = ChunkWriter(generation, endpoint.model, endpoint.provider.name)
+        self._hold.progress = generation.amount
+        clock = asyncio.get_running_loop().time
+        events = opened.events
+        try:
+            while True:
+                if not self._hold.is_trusted(clock()):
+                    self.abandon()
+                    return
+                if part := self._take(events, writer):
+                    yield part
+                if stream.is_over:
+                    break
+                events = await stream.next()
+            if generation.finish_reason is None:
+                raise UpstreamError(Kind.RESET, "the provider's answer broke off")
+        except UpstreamError as error:
+            said = errors.upstream(error, endpoint.provider.name, generation.failures)
+            self._release()
+            await self._settle_failure(said)
+            yield writer.error(said)
+            return
+        self._is_settled = True
+        try:
+            settled = await self._till.settle(self._hold, generation.settlement("ok"))
+        except HoldGone as gone:
+            yield writer.error(errors.translate(gone))
+            return
+        yield writer.ending(generation, endpoint, settled.charge)
+        await stream.drain()
+        self._release()
+
+    def _take(self, events: list[Event], writer: ChunkWriter) -> bytes:
+        parts = []
+        for event in events:
+            match event:
+                case Content():
+                    self._generation.saw(event)
+                    parts.append(writer.content(event.choices))
+                case UsageReport():
+                    self._generation.usage = event.usage
+                case Failure():
+                    raise failed(event)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _settle_failure(self, error: ApiError) -> None:
+        if not self._is_settled:
+            self._is_settled = True
+            await self._till.settle(self._hold, self._generation.settlement("error", error=error.message))
+
+    def _release(self) -> None:
+        if self._is_released or self._opened is None or self._generation.endpoint is None:
+            return
+        self._is_released = True
+        self._opened.stream.close()
+        self._slots.leave(self._generation.endpoint.provider)
+
+
+def is_substance(event: Event) -> bool:
+    """Something that a client could have seen: until then another endpoint may answer in its place."""
+    return isinstance(event, Content) and any(
+        choice.finish_reason is not None
+        or choice.delta.content
+        or choice.delta.reasoning is not UNSET
+        or choice.delta.refusal is not UNSET
+        or choice.delta.tool_calls is not UNSET
+        for choice in event.choices
+    )
+
+
+def failed(event: Failure) -> UpstreamError:
+    return UpstreamError(Kind.UNAVAILABLE, event.message, raw=event.raw, provider_code=event.code)

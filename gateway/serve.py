@@ -1,0 +1,48 @@
+"""One web process: `python -m gateway.serve --fd N` on a listening socket, or `--host H --port P` on its own."""
+
+import argparse
+import logging
+import socket
+from types import FrameType
+
+import uvicorn
+
+DRAIN_S = 10
+
+
+class Server(uvicorn.Server):
+    """Tells /readyz that it drains as soon as the signal comes, so that a load balancer looks elsewhere."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.lifespan.state["process"].is_draining = True
+        super().handle_exit(sig, frame)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fd", type=int, help="a listening socket, inherited")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    arguments = parser.parse_args()
+    config = uvicorn.Config(
+        "gateway.asgi:application",
+        host=arguments.host,
+        port=arguments.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        backlog=4096,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    sockets = [socket.socket(fileno=arguments.fd)] if arguments.fd is not None else None
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    Server(config).run(sockets=sockets)
+
+
+if __name__ == "__main__":
+    main()
