@@ -42,7 +42,8 @@ def _servers(stack: Stack) -> tuple[dict[str, str], dict[str, list[int]]]:
     data = stack.directory / "data"
     places.make_data_directory(data)
     runtime = places.runtime_directory(data)
-    stack.exits.callback(shutil.rmtree, runtime, ignore_errors=True)
+    for directory in (data, runtime):  # the logs stay
+        stack.exits.callback(shutil.rmtree, directory, ignore_errors=True)
     database = postgres.open_cluster(data, runtime)
     broker = valkey.open_valkey(data, runtime)
     pids = {"postgres": _start(stack, database), "valkey": _start(stack, broker)}
