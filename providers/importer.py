@@ -6,7 +6,6 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Model as Row
-from django.utils import timezone
 
 from accounts.encryption import DecryptionError
 from providers.adapters import WIRES
@@ -84,7 +83,7 @@ def _endpoint(row: EndpointRow, known: Endpoint | None, model: Model, provider: 
 
 
 def _price(row: PriceRow | None, endpoint: Endpoint, current: Price | None, source: str, counts: Counts) -> None:
-    """Appends when an amount differs from the row in force; another source or date for the same amounts is no change."""
+    """Appends when an amount differs from the row in force; another source or date for the same is no change."""
     if row is None:
         return
     if current is not None and all(getattr(current, name) == amount for name, amount in row.amounts.items()):

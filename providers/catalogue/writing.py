@@ -1,0 +1,65 @@
+"""The built catalogue as files."""
+
+from typing import Any
+
+import yaml
+
+from providers.catalogue.build import Finding
+
+
+class _Dumper(yaml.SafeDumper):
+    """Prices quoted, short lists and mappings on one line."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class Quoted(str):
+    pass
+
+
+class OneLine(dict[str, Any]):
+    pass
+
+
+_Dumper.add_representer(Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+_Dumper.add_representer(
+    OneLine, lambda dumper, row: dumper.represent_mapping("tag:yaml.org,2002:map", row, flow_style=True)
+)
+_Dumper.add_representer(
+    list,
+    lambda dumper, items: dumper.represent_sequence(
+        "tag:yaml.org,2002:seq", items, flow_style=not any(isinstance(item, dict) for item in items)
+    ),
+)
+
+
+def as_yaml(catalogue: dict[str, Any], header: str) -> str:
+    for model in catalogue["models"]:
+        for endpoint in model["endpoints"]:
+            if "prices" in endpoint:
+                prices = endpoint["prices"]
+                keep = ("source", "as_of")
+                endpoint["prices"] = OneLine(
+                    {name: value if name in keep else Quoted(value) for name, value in prices.items()}
+                )
+    body = yaml.dump(catalogue, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
+    return "".join(f"# {line}".rstrip() + "\n" for line in header.splitlines()) + body
+
+
+HEADINGS = {
+    "disagree": "Sources disagree: shipped without prices",
+    "single": "In one source only: shipped without prices",
+    "retired": "Retired by the provider: switched off",
+    "accepted": "In one source only: priced, because the curation accepts it",
+}
+
+
+def report(findings: list[Finding]) -> str:
+    lines = ["# What the price lists do not agree on", "", "Made by `manage.py build_catalogue`; USD per token."]
+    for kind, heading in HEADINGS.items():
+        rows = [finding for finding in findings if finding.kind == kind]
+        if rows:
+            lines += ["", f"## {heading}", "", "| model | endpoint | |", "|---|---|---|"]
+            lines += [f"| {row.model} | {row.tag} | {row.detail} |" for row in rows]
+    return "\n".join(lines) + "\n"
