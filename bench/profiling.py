@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.measure import Candidate, run_load
 from bench.scenarios import Scenario
 
-SAMPLES_PER_S = 400
+SAMPLES_PER_S = 250  # each sample stops the process for a moment, or its stack would be torn
 LINES = 30
 WARM_UP_S = 2.0
 
@@ -36,18 +36,20 @@ def profile(scenario: Scenario, candidate: Candidate, seconds: float, directory:
 
 
 def summary(raw: Iterable[str]) -> str:
-    """py-spy's raw lines, `outer;inner count`, as shares of functions: alone, and with all that they call."""
+    """py-spy's raw lines, `outer;inner count`, as shares: of files, of functions alone, and with all that they call."""
+    files: Counter[str] = Counter()
     alone: Counter[str] = Counter()
     within: Counter[str] = Counter()
     for line in raw:
         stack, _, count = line.rpartition(" ")
         frames = [_short(frame) for frame in stack.split(";")]
+        files[frames[-1].partition("(")[2].rstrip(")")] += int(count)
         alone[frames[-1]] += int(count)
         for frame in set(frames):
             within[frame] += int(count)
     total = max(1, alone.total())
     tables = []
-    for title, counted in (("in the function itself", alone), ("with what it calls", within)):
+    for title, counted in (("in the file", files), ("in the function itself", alone), ("with what it calls", within)):
         rows = (f"  {100 * n / total:5.1f} %  {frame}" for frame, n in counted.most_common(LINES))
         tables.append("\n".join([f"{title}, of {total} samples:", *rows]))
     return "\n".join(tables)
@@ -59,7 +61,7 @@ def _py_spy(pid: int, seconds: float, output: Path) -> list[str] | None:
     if not found:
         return None
     options = ["--rate", str(SAMPLES_PER_S), "--duration", str(int(seconds)), "--format", "raw", "--nolineno"]
-    return [found, "record", "--pid", str(pid), *options, "--nonblocking", "--output", str(output)]
+    return [found, "record", "--pid", str(pid), *options, "--output", str(output)]
 
 
 def _perf(pid: int, seconds: float, output: Path) -> list[str] | None:
