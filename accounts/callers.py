@@ -1,19 +1,18 @@
 """Who calls: API keys looked up by their hash, kept in memory for a few seconds.
 
-A change of a key's row makes every process forget it at once (accounts/migrations/0002_notify.py); the time limit is for
-when that word does not arrive. The till asks again at admission, so a revoked key never gets a hold.
+A change of a key's row makes every process forget it at once (migration 0002_notify); the time limit is for when that
+word does not arrive. The till asks again at admission, so a revoked key never gets a hold.
 """
 
 import time
 from datetime import UTC, datetime
-from typing import Literal
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from msgspec import Struct
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Window
 
 KEPT_S = 10.0
 MAX_KEPT = 100_000
@@ -28,7 +27,7 @@ class Caller(Struct, frozen=True):
     user_id: UUID | None
     is_management: bool
     limit_nano: int | None
-    limit_reset: Literal["daily", "weekly", "monthly"] | None
+    limit_reset: Window | None
     expires_at: datetime | None
 
     @property
@@ -72,6 +71,6 @@ def find(key_hash: str) -> Caller | None:
         user_id=row.created_by_id,
         is_management=row.is_management,
         limit_nano=row.limit_nano,
-        limit_reset=ApiKey.Reset(row.limit_reset).value if row.limit_reset else None,
+        limit_reset=row.window,
         expires_at=row.expires_at,
     )

@@ -1,6 +1,6 @@
 """API keys: `sk-tp-v1-` + 43 base62 (256 bits) + 6 base62 (CRC32 of the rest).
 
-The checksum lets a mistyped or made-up key be refused without asking the database, and lets scanners recognise a leaked one.
+The checksum lets a mistyped or made-up key be refused without asking the database, and scanners recognise a leaked one.
 """
 
 import hmac

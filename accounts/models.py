@@ -1,6 +1,6 @@
 """Who: users, organizations, memberships and API keys."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -96,6 +96,10 @@ class Membership(models.Model):
         return f"{self.user} in {self.organization} as {self.role}"
 
 
+# How often a spending limit begins anew: at 00:00 UTC, weeks on Monday.
+Window = Literal["daily", "weekly", "monthly"]
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def live(self) -> "ApiKeyQuerySet":
         """Keys that may call now. The till asks the same of the row itself (billing/sql/till.sql)."""
@@ -137,3 +141,7 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.label})"
+
+    @property
+    def window(self) -> Window | None:
+        return cast(Window, self.limit_reset) if self.limit_reset else None

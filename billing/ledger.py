@@ -10,7 +10,12 @@ NANO_PER_USD = 10**9
 
 
 def grant(
-    organization: Organization, *, amount: int, reason: str, created_by: User | None = None, reference: str | None = None
+    organization: Organization,
+    *,
+    amount: int,
+    reason: str,
+    created_by: User | None = None,
+    reference: str | None = None,
 ) -> LedgerTransaction:
     """Gives credit (nano-USD, more than 0) without a payment."""
     if amount <= 0:
@@ -18,9 +23,7 @@ def grant(
     with transaction.atomic():
         Wallet.objects.for_organization(organization)
         # The row lock of this UPDATE orders it with the till's calls; credit and entry become true together.
-        Wallet.objects.filter(organization=organization).update(
-            credit=F("credit") + amount, version=F("version") + 1
-        )
+        Wallet.objects.filter(organization=organization).update(credit=F("credit") + amount, version=F("version") + 1)
         posted = LedgerTransaction.objects.create(
             kind=LedgerTransaction.Kind.GRANT,
             organization=organization,

@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 from msgspec import Struct
 
+from accounts.models import Window
 from billing.errors import HoldGone, KeyRevoked, Refused, TillAway, TillError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Limit(Struct, frozen=True):
 
     id: UUID
     limit: int | None
-    window: Literal["daily", "weekly", "monthly"] | None
+    window: Window | None
 
 
 class Admit(Struct, frozen=True, tag_field="op", tag="admit"):

@@ -7,10 +7,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 
 from django.core.asgi import get_asgi_application
 
+# It sets Django up, which what follows needs when it is imported.
 stock = get_asgi_application()
 
-from gateway.lean import LeanHandler
-from gateway.process import Process
+from gateway.lean import LeanHandler  # noqa: E402
+from gateway.process import Process  # noqa: E402
 
 LEAN_PATHS = frozenset({"/api/v1/chat/completions", "/livez", "/readyz"})
 SETTLING_S = 5.0

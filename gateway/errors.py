@@ -1,4 +1,4 @@
-"""Every error that leaves the API, in the reference's envelope (§3): domain exceptions become statuses here and only here."""
+"""Every error that leaves the API, in the reference's envelope (§3): here domain exceptions become statuses."""
 
 import logging
 import math
@@ -90,9 +90,7 @@ class ApiError(Exception):
         return error
 
     def response(self, generation: str = "") -> HttpResponse:
-        response = HttpResponse(
-            msgspec.json.encode({"error": self.body()}), status=self.status, content_type=JSON
-        )
+        response = HttpResponse(msgspec.json.encode({"error": self.body()}), status=self.status, content_type=JSON)
         if self.retry_after is not None:
             response["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
         if self.status == 401:
@@ -217,5 +215,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if is_api(request):
-        return translate(exception if isinstance(exception, RequestDataTooBig) else ApiError(400, "Bad request.")).response()
+        return translate(
+            exception if isinstance(exception, RequestDataTooBig) else ApiError(400, "Bad request.")
+        ).response()
     return defaults.bad_request(request, exception)

@@ -11,7 +11,7 @@ from billing.generations import new_id, public_id
 from billing.till import Admit, Hold, Limit, Settle
 from gateway.errors import Attempted
 from gateway.routing.bounds import Size
-from providers.canonical import Completion, Content, Request, Usage
+from providers.canonical import Completion, Content, FinishReason, Request, Usage
 from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
@@ -60,7 +60,7 @@ class Generation:
         self.endpoint: Endpoint | None = None
         self.usage: Usage | None = None
         self.upstream_id: str | None = None
-        self.finish_reason: str | None = None
+        self.finish_reason: FinishReason | None = None
         self.native_finish_reason: str | None = None
         self.first_token: float | None = None
         self.produced = 0
@@ -70,10 +70,9 @@ class Generation:
     def admission(self, candidates: list[Endpoint]) -> Admit:
         """The hold to ask for: least at the cheapest candidate, the most at the dearest."""
         prompt, answers = self.size.prompt, self.size.answers
-        least = min(endpoint.price.bound(prompt, self.least_completion * answers) for endpoint in candidates if endpoint.price)
-        want = max(
-            endpoint.price.bound(prompt, self.output_cap(endpoint) * answers) for endpoint in candidates if endpoint.price
-        )
+        priced = [(endpoint, endpoint.price) for endpoint in candidates if endpoint.price]
+        least = min(price.bound(prompt, self.least_completion * answers) for _, price in priced)
+        want = max(price.bound(prompt, self.output_cap(endpoint) * answers) for endpoint, price in priced)
         caller = self.caller
         return Admit(
             generation=self.id,
@@ -108,9 +107,7 @@ class Generation:
         """The provider's count, or an estimate from the bytes that passed."""
         if self.usage is not None:
             return self.usage
-        return Usage(
-            prompt=self.size.prompt // 2, completion=-(-self.produced // BYTES_PER_TOKEN), is_estimated=True
-        )
+        return Usage(prompt=self.size.prompt // 2, completion=-(-self.produced // BYTES_PER_TOKEN), is_estimated=True)
 
     def amount(self) -> int:
         """What was used so far, nano-USD."""
@@ -166,9 +163,7 @@ class Generation:
 
     def _attempted(self, endpoint: Endpoint, status: int | None, began: float, error: str | None) -> None:
         latency = int((time.monotonic() - began) * MILLISECONDS)
-        self.attempts.append(
-            Attempt(str(endpoint.id), endpoint.provider.name, endpoint.model, status, latency, error)
-        )
+        self.attempts.append(Attempt(str(endpoint.id), endpoint.provider.name, endpoint.model, status, latency, error))
 
     # The row: opened with the hold, completed by the settlement
 

@@ -1,7 +1,8 @@
 """Django's ASGI handler without what the inference paths do not use.
 
-Stock, a request costs an OS thread, three thread hops and the request signals. Here: URL resolver, view, response. There
-is no middleware; what these paths need of one is here (body limit, last-resort errors). Views under it never touch the ORM.
+Stock, a request costs an OS thread, three thread hops and the request signals. Here: URL resolver, view, response.
+There is no middleware; what these paths need of one is here (body limit, last-resort errors). Views here never touch
+the ORM.
 """
 
 import asyncio
@@ -108,14 +109,11 @@ async def cancel_on_disconnect(receive: ASGIReceiveCallable, task: asyncio.Task[
 
 async def transmit(response: HttpResponseBase, send: ASGISendCallable) -> None:
     headers = [(name.encode("latin1").lower(), value.encode("latin1")) for name, value in response.items()]
-    if isinstance(response, HttpResponse):
-        content = response.content
+    content = response.content if isinstance(response, HttpResponse) else b""
+    if not response.streaming:
         headers.append((b"content-length", str(len(content)).encode()))
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers, "trailers": False})
-        await send({"type": "http.response.body", "body": content, "more_body": False})
-        return
-    assert isinstance(response, StreamResponse)
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers, "trailers": False})
-    async for part in response.stream:
-        await send({"type": "http.response.body", "body": part, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    if isinstance(response, StreamResponse):
+        async for part in response.stream:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": content, "more_body": False})

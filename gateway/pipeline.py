@@ -69,9 +69,7 @@ async def authenticate(callers: Callers, token: str) -> Caller:
 
 
 async def streamed(services: Services, generation: Generation, hold: Hold, candidates: list[Endpoint]) -> Answer:
-    stream = ChatStream(
-        generation, hold, candidates, http=services.http, slots=services.slots, till=services.till
-    )
+    stream = ChatStream(generation, hold, candidates, http=services.http, slots=services.slots, till=services.till)
     try:
         await stream.open()
     except BaseException:

@@ -1,4 +1,4 @@
-"""Every setting of Turnpike. Values come from the environment; a secret NAME may also come from the file that NAME_FILE names."""
+"""Every setting of Turnpike. Values come from the environment; NAME_FILE names a file that holds the value of NAME."""
 
 from pathlib import Path
 from typing import Any

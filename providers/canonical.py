@@ -1,6 +1,6 @@
-"""The canonical form: OpenRouter's chat schema (reference: its API's chat completions). Skins translate to it, wires from it.
+"""The canonical form: OpenRouter's chat schema. Skins translate to it, wires from it.
 
-A request is a Struct for what we read beside the raw fields for the rest; an answer is Structs that encode as they go out.
+A request is a Struct for what we read, beside the raw fields for the rest; an answer is Structs that encode as they go.
 UNSET members are left out: strict clients refuse null where they expect nothing.
 """
 

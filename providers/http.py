@@ -1,8 +1,9 @@
 """The one door to upstreams: an httpx transport over asyncio streams and httptools.
 
 httpx's own pool costs 2 to 12 ms of CPU a request at 64 connections; this one costs about a tenth of a millisecond.
-Requests and responses are httpx's, and so are the exceptions: ConnectError (refused, unresolvable, TLS), ConnectTimeout,
-ReadTimeout, ReadError (reset), RemoteProtocolError. A connection that turns out stale is replaced once, before any byte.
+Requests and responses are httpx's, and so are the exceptions: ConnectError (refused, unresolvable, TLS),
+ConnectTimeout, ReadTimeout, ReadError (reset), RemoteProtocolError. A kept connection that turns out stale is replaced
+once, before any byte.
 """
 
 import asyncio
@@ -211,7 +212,7 @@ class Connection(asyncio.Protocol):
 
 
 class Body(httpx.AsyncByteStream):
-    """A response's body. `read()` takes what has come; closing it early closes the connection, so the provider stops."""
+    """A response's body: `read()` takes what has come; closing early drops the connection and stops the provider."""
 
     def __init__(self, transport: "UpstreamTransport", origin: Origin, connection: Connection) -> None:
         self._transport = transport

@@ -90,9 +90,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Snapshot:
         by_model.setdefault(row.model_id, []).append(found)
     return Snapshot(
         providers={found.slug: found for found in providers.values()},
-        models={
-            row.slug: model(row, by_model.get(row.pk, [])) for row in models.Model.objects.filter(is_enabled=True)
-        },
+        models={row.slug: model(row, by_model.get(row.pk, [])) for row in models.Model.objects.filter(is_enabled=True)},
     )
 
 

@@ -72,7 +72,9 @@ def generation(request: Request) -> Response:
     public = request.query_params.get("id", "")
     if not public:
         raise ApiError(400, "id: this parameter is required.")
-    row = access.in_organization(Generation.objects.filter(id=private_id(public)), found.organization_id).first()
+    own = access.in_organization(Generation.objects.all(), found.organization_id)
+    generation_id = private_id(public)
+    row = own.filter(id=generation_id).first() if generation_id else None
     if row is None:
         raise ApiError(404, f"Generation {public[:80]} not found.")
     return Response({"data": generation_row(row, found)})

@@ -12,8 +12,9 @@ from gateway.errors import ApiError
 
 
 def bearer(request: HttpRequest) -> str:
-    """The token of `Authorization: Bearer …`, or of `x-api-key`, which Anthropic's clients send; "" if there is none."""
-    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    """The token of `Authorization: Bearer …`, or of `x-api-key`, which some clients send; "" if there is none."""
+    authorization: str = request.META.get("HTTP_AUTHORIZATION", "")
+    scheme, _, token = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
     return str(request.META.get("HTTP_X_API_KEY", ""))

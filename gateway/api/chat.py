@@ -14,8 +14,10 @@ from gateway.lean import StreamResponse
 
 
 class InferenceView(APIView):
-    """A DRF view with a dispatch of its own: DRF has no async code, and its Request, negotiation and rendering would cost
-    more than all the rest of the way. What stays of DRF is the view class, its exception handling and schema introspection.
+    """A DRF view with a dispatch of its own.
+
+    DRF has no async code, and its Request, negotiation and rendering would cost more than all the rest of the way. What
+    stays of it is the view class, its exception handling and schema introspection.
     """
 
     authentication_classes = ()
@@ -48,9 +50,7 @@ class ChatCompletions(InferenceView):
         services: pipeline.Services = request.scope["state"]["services"]  # type: ignore[attr-defined]
         answer = await pipeline.chat(services, token=bearer(request), body=request.body, origin=origin(request))
         if isinstance(answer.body, bytes):
-            return HttpResponse(
-                answer.body, content_type=errors.JSON, headers={"X-Generation-Id": answer.generation}
-            )
+            return HttpResponse(answer.body, content_type=errors.JSON, headers={"X-Generation-Id": answer.generation})
         return StreamResponse(answer.body, answer.generation)
 
 

@@ -1,4 +1,4 @@
-"""GET /models, /models/{author}/{slug}/endpoints, /providers: the catalogue as this process routes by it (reference §1)."""
+"""GET /models, /models/{author}/{slug}/endpoints, /providers: the catalogue as this process routes by it (§1)."""
 
 from typing import Any
 

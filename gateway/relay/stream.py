@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from msgspec import UNSET
+
 from billing.errors import HoldGone
 from billing.till import Hold, Till
 from gateway import errors
@@ -12,7 +14,7 @@ from gateway.generation import Generation
 from gateway.relay.wire import KEEP_ALIVE, ChunkWriter
 from gateway.slots import Slots
 from providers import upstream
-from providers.canonical import UNSET, Content, Event, Failure, UsageReport
+from providers.canonical import Content, Event, Failure, UsageReport
 from providers.errors import Kind, UpstreamError
 from providers.http import UpstreamTransport
 from providers.snapshot import Endpoint
@@ -34,7 +36,14 @@ class ChatStream:
     """Iterated once for the bytes to send; `abandon` ends it in whatever state it is. Every way out settles."""
 
     def __init__(
-        self, generation: Generation, hold: Hold, candidates: list[Endpoint], *, http: UpstreamTransport, slots: Slots, till: Till
+        self,
+        generation: Generation,
+        hold: Hold,
+        candidates: list[Endpoint],
+        *,
+        http: UpstreamTransport,
+        slots: Slots,
+        till: Till,
     ) -> None:
         self._generation = generation
         self._hold = hold

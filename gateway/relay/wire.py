@@ -78,7 +78,7 @@ class ChunkWriter:
         last = ChunkChoice(
             0,
             Delta(content=""),
-            finish_reason=generation.finish_reason,  # type: ignore[arg-type]  it came from a ChunkChoice
+            finish_reason=generation.finish_reason,
             native_finish_reason=generation.native_finish_reason,
         )
         counted = encode(usage(generation.count(), endpoint, charge))

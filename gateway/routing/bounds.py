@@ -1,7 +1,7 @@
 """How large a request can be, from its bytes: no tokenizer on this path.
 
-UTF-8 bytes ÷ 2 bounds the tokens of text in every tokenizer that we know of by a wide margin (English has about 4 bytes a
-token, the densest scripts about 2); what exceeds the bound all the same is an overrun that settlement handles.
+UTF-8 bytes ÷ 2 bounds the tokens of text: English has about 4 bytes a token, the densest scripts about 2. What exceeds
+the bound all the same is an overrun, which settlement handles.
 """
 
 from msgspec import Struct
@@ -9,6 +9,7 @@ from msgspec import Struct
 from providers.canonical import Request
 
 BYTES_PER_TOKEN = 2
+TEXT = ("messages", "tools", "response_format")
 # The chat template around a message, and around the conversation.
 TOKENS_PER_MESSAGE = 8
 TOKENS_PER_REQUEST = 16
@@ -27,7 +28,7 @@ class Size(Struct, frozen=True):
 
 
 def size(request: Request) -> Size:
-    text = sum(len(bytes(request.fields[name])) for name in ("messages", "tools", "response_format") if name in request.fields)
+    text = sum(len(memoryview(request.fields[name])) for name in TEXT if name in request.fields)
     images = 0
     for message in request.chat.messages:
         if not isinstance(message.content, list):

@@ -48,9 +48,7 @@ def allowed(endpoints: list[Endpoint], preferences: ProviderPreferences) -> list
     return kept
 
 
-def ordered(
-    endpoints: list[Endpoint], preferences: ProviderPreferences, size: Size, random: Random
-) -> list[Endpoint]:
+def ordered(endpoints: list[Endpoint], preferences: ProviderPreferences, size: Size, random: Random) -> list[Endpoint]:
     drawn = draw(endpoints, size, random)
     if not preferences.order:
         return drawn

@@ -1,4 +1,4 @@
-"""What a wire's adapter is: pure translations between the canonical form and a vendor's bytes. No sockets, settings or ORM."""
+"""What a wire's adapter is: pure translations between canonical form and vendor's bytes. No sockets, settings, ORM."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -36,5 +36,3 @@ class Adapter(Protocol):
     def stream(self) -> StreamReader: ...
 
     def error(self, status: int, headers: dict[str, str], body: bytes) -> UpstreamError: ...
-
-

@@ -189,11 +189,11 @@ class OpenAI:
         supported = endpoint.supported_parameters or STANDARD
         body: dict[str, Any] = {"model": endpoint.upstream_model}
         for name, raw in request.fields.items():
-            if name in OURS or raw == NULL:
-                continue
-            if name in ALWAYS or LISTED_AS.get(name, name) in supported:
-                body[name] = raw
-            elif name not in OPTIONAL and endpoint.provider.passthrough:
+            if name in OPTIONAL:
+                is_wanted = LISTED_AS.get(name, name) in supported
+            else:
+                is_wanted = name in ALWAYS or (endpoint.provider.passthrough and name not in OURS)
+            if is_wanted and raw != NULL:
                 body[name] = raw
         if max_tokens is not None:
             body[str(quirks.get("max_tokens_field", "max_tokens"))] = max_tokens

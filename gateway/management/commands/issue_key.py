@@ -23,7 +23,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--email", required=True)
         parser.add_argument("--credits", metavar="USD", help="grant this much as well, each time it is run")
-        parser.add_argument("--management", action="store_true", help="a key that manages keys and cannot run inference")
+        parser.add_argument(
+            "--management", action="store_true", help="a key that manages keys and cannot run inference"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         email = options["email"].strip().lower()
@@ -35,9 +37,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             user = User.objects.filter(email=email).first() or User.objects.create_user(email)
             organization = user.personal_organization
-            _, token = keys.issue(
-                organization, name="issue_key", created_by=user, is_management=options["management"]
-            )
+            _, token = keys.issue(organization, name="issue_key", created_by=user, is_management=options["management"])
             if amount:
                 ledger.grant(organization, amount=amount, reason="manage.py issue_key")
         self.stdout.write(token)

@@ -1,0 +1,126 @@
+"""One attempt at one endpoint: the adapter's call over the transport, failures told as UpstreamError."""
+
+from functools import lru_cache
+from typing import cast
+
+import httpx
+
+from providers.adapters import WIRES
+from providers.adapters.base import Adapter, Call
+from providers.canonical import Completion, Event, Request
+from providers.errors import Kind, UpstreamError
+from providers.http import CONNECT_TIMEOUT_S, FIRST_BYTE_TIMEOUT_S, TOTAL_TIMEOUT_S, Body, UpstreamTransport
+from providers.snapshot import Endpoint
+from providers.sse import EventParser
+
+MAX_ERROR_BYTES = 1024 * 1024
+MAX_COMPLETION_BYTES = 128 * 1024 * 1024
+DONE = b"[DONE]"
+DRAIN_S = 0.2
+HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "turnpike"}
+
+
+async def complete(
+    http: UpstreamTransport, endpoint: Endpoint, request: Request, *, max_tokens: int | None
+) -> Completion:
+    adapter = WIRES[endpoint.provider.wire]
+    call = adapter.request(request, endpoint, max_tokens=max_tokens)
+    try:
+        body = await send(http, endpoint, adapter, call)
+        answer = await body.read_all(MAX_COMPLETION_BYTES)
+    except httpx.TransportError as error:
+        raise translated(error) from None
+    return adapter.completion(answer)
+
+
+async def stream(
+    http: UpstreamTransport, endpoint: Endpoint, request: Request, *, max_tokens: int | None
+) -> "EventStream":
+    """The provider has accepted the request; its events are still to come."""
+    adapter = WIRES[endpoint.provider.wire]
+    call = adapter.request(request, endpoint, max_tokens=max_tokens)
+    try:
+        return EventStream(await send(http, endpoint, adapter, call), adapter)
+    except httpx.TransportError as error:
+        raise translated(error) from None
+
+
+async def send(http: UpstreamTransport, endpoint: Endpoint, adapter: Adapter, call: Call) -> Body:
+    timeout = {
+        "connect": CONNECT_TIMEOUT_S,
+        "read": endpoint.first_token_timeout_s or FIRST_BYTE_TIMEOUT_S,
+        "total": TOTAL_TIMEOUT_S,
+    }
+    request = httpx.Request(
+        "POST",
+        url(endpoint.provider.base_url + call.path),
+        headers=HEADERS | call.headers,
+        content=call.body,
+        extensions={"timeout": timeout},
+    )
+    response = await http.handle_async_request(request)
+    body = cast(Body, response.stream)
+    if response.status_code == 200:
+        return body
+    if response.is_success or response.is_redirect:
+        body.close()
+        raise UpstreamError(
+            Kind.PROTOCOL, f"the provider answered with status {response.status_code}", status=response.status_code
+        )
+    raise adapter.error(response.status_code, dict(response.headers), await body.read_all(MAX_ERROR_BYTES))
+
+
+class EventStream:
+    """The canonical events of one streamed answer."""
+
+    def __init__(self, body: Body, adapter: Adapter) -> None:
+        self._body = body
+        self._parser = EventParser()
+        self._reader = adapter.stream()
+        self.is_over = False
+
+    async def next(self) -> list[Event]:
+        """The events that have come since, at least one unless the stream `is_over`."""
+        events: list[Event] = []
+        while not events and not self.is_over:
+            try:
+                data = await self._body.read()
+            except httpx.TransportError as error:
+                raise translated(error) from None
+            for payload in self._parser.feed(data) if data else self._parser.end():
+                if payload == DONE:
+                    self.is_over = True
+                    break
+                events += self._reader.feed(payload)
+            self.is_over = self.is_over or not data
+        return events
+
+    def close(self) -> None:
+        """Stops the provider, if it is not done."""
+        self._body.close()
+
+    async def drain(self) -> None:
+        """Reads what follows the last event, so that the connection can be kept."""
+        try:
+            while await self._body.read(idle_timeout=DRAIN_S):
+                pass
+        except httpx.TransportError:
+            self._body.close()
+
+
+def translated(error: httpx.TransportError) -> UpstreamError:
+    match error:
+        case httpx.ConnectTimeout() | httpx.ReadTimeout():
+            return UpstreamError(Kind.TIMEOUT, str(error))
+        case httpx.ConnectError():
+            # The address is the operator's; the client learns that nobody answered there.
+            return UpstreamError(Kind.UNREACHABLE, "the provider could not be reached")
+        case httpx.ReadError():
+            return UpstreamError(Kind.RESET, str(error))
+        case _:
+            return UpstreamError(Kind.PROTOCOL, str(error))
+
+
+@lru_cache(maxsize=4096)
+def url(text: str) -> httpx.URL:
+    return httpx.URL(text)
