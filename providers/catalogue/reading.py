@@ -33,7 +33,7 @@ class Problem:
 
 
 class Fields:
-    """One mapping of the file. A look-up that fails notes a problem and returns a stand-in; `done` notes the unknown."""
+    """One mapping of the file. A look-up that fails notes a problem and returns a stand-in; `done` notes the rest."""
 
     def __init__(self, node: yaml.Node, path: str, problems: list[Problem]) -> None:
         self.path = path
