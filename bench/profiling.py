@@ -15,6 +15,8 @@ from bench.scenarios import Scenario
 SAMPLES_PER_S = 250  # each sample stops the process for a moment, or its stack would be torn
 LINES = 30
 WARM_UP_S = 2.0
+# A pool's thread that waits for work, which py-spy takes for busy.
+WAITING = "_worker (concurrent/futures/thread.py)"
 
 
 def profile(scenario: Scenario, candidate: Candidate, seconds: float, directory: Path) -> str:
@@ -43,6 +45,8 @@ def summary(raw: Iterable[str]) -> str:
     for line in raw:
         stack, _, count = line.rpartition(" ")
         frames = [_short(frame) for frame in stack.split(";")]
+        if frames[-1] == WAITING:
+            continue
         files[frames[-1].partition("(")[2].rstrip(")")] += int(count)
         alone[frames[-1]] += int(count)
         for frame in set(frames):
