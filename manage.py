@@ -23,8 +23,9 @@ def main() -> None:
     except OperationalError as error:
         if environment.is_given("DATABASE_URL"):
             raise
+        reason = " ".join(str(error).split())
         data = environment.data_directory()
-        sys.exit(f"manage.py: no database: start bin/run with DATA_DIR={data}, or set DATABASE_URL ({error})".strip())
+        sys.exit(f"manage.py: no database: start bin/run with DATA_DIR={data}, or set DATABASE_URL ({reason})")
 
 
 def use_venv() -> None:

@@ -36,7 +36,7 @@ class Postgres:
     settings: Sequence[str] = ()
 
     def url(self, database: str = DATABASE) -> str:
-        return f"postgresql://{USER}@/{quote(database, safe='')}?host={quote(str(self.socket_directory), safe='')}"
+        return url(self.socket_directory, database)
 
     def command(self) -> Command:
         """The server; ends first what a killed supervisor may have left running on the same files."""
@@ -78,6 +78,10 @@ class Postgres:
             known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone()
             if known is None:
                 connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(database)))
+
+
+def url(socket_directory: Path, database: str = DATABASE) -> str:
+    return f"postgresql://{USER}@/{quote(database, safe='')}?host={quote(str(socket_directory), safe='')}"
 
 
 def open_cluster(data: Path, runtime: Path, settings: Sequence[str] = ()) -> Postgres:

@@ -1,0 +1,72 @@
+"""`python -m tests`: what `bin/test` becomes when .venv is ready. Every check, then pytest."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.local import secret_values
+
+PYTHON = sys.executable
+# What a deployment sets; nothing connects to these servers.
+PRODUCTION = {
+    "PUBLIC_URL": "https://turnpike.example",
+    "DATABASE_URL": "postgresql://turnpike@db.turnpike.example/turnpike",
+    "REDIS_URL": "redis://redis.turnpike.example/0",
+}
+# makemigrations looks for a database and warns where it finds none; which one must not depend on the machine.
+NO_DATABASE = {"DATABASE_URL": "postgresql:///turnpike?host=/nonexistent", **secret_values.generate()}
+QUIET = ["-W", "ignore::RuntimeWarning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def main(arguments: Sequence[str]) -> int:
+    for_pytest = [word for word in arguments if word != "--quick"]
+    if "--quick" in arguments:
+        for_pytest = ["-m", "not slow", *for_pytest]
+    with tempfile.TemporaryDirectory(prefix="turnpike-check-") as directory:
+        production = {**PRODUCTION, **secret_values.generate(), "DATA_DIR": directory}
+        failed = [step.name for step in [*checks(production), pytest(for_pytest)] if not passes(step)]
+    if failed:
+        print(f"bin/test: failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def checks(production: Mapping[str, str]) -> list[Step]:
+    return [
+        Step("ruff check", [PYTHON, "-m", "ruff", "check"]),
+        Step("ruff format", [PYTHON, "-m", "ruff", "format", "--check"]),
+        Step("mypy", [PYTHON, "-m", "mypy"]),
+        Step("import-linter", [PYTHON, str(Path(PYTHON).with_name("lint-imports"))]),
+        Step("migrations", [PYTHON, *QUIET, "manage.py", "makemigrations", "--check", "--dry-run"], NO_DATABASE),
+        Step("deployment", [PYTHON, "manage.py", "check", "--deploy", "--fail-level", "WARNING"], production),
+    ]
+
+
+def pytest(arguments: Sequence[str]) -> Step:
+    return Step("pytest", [PYTHON, "-m", "pytest", *arguments])
+
+
+def passes(step: Step) -> bool:
+    print(f"== {step.name}", flush=True)
+    begun = time.monotonic()
+    done = subprocess.run(step.argv, env={**os.environ, **step.environment})
+    print(
+        f"== {step.name}: {'passed' if done.returncode == 0 else 'FAILED'} in {time.monotonic() - begun:.0f} s",
+        flush=True,
+    )
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
