@@ -117,7 +117,7 @@ def _provider(row: Fields, wires: Collection[str]) -> ProviderRow:
         fields={
             "name": row.text("name", longest=100),
             "wire": row.choice("wire", wires),
-            "base_url": row.text("base_url", longest=500, check=_base_url),
+            "base_url": row.text("base_url", longest=500, check=base_url_misfit),
             "api_key_env": row.text("api_key_env", default="", longest=100, check=_variable_name),
             "is_enabled": row.flag("enabled") is not False,
             "max_concurrency": row.count("max_concurrency"),
@@ -220,7 +220,7 @@ def _like(validator: Callable[[str], None]) -> Check:
     return check
 
 
-def _base_url(value: str) -> str | None:
+def base_url_misfit(value: str) -> str | None:
     # Any variable may be a whole URL, a host, a port or a part of the path; "1" fits each of those places.
     plain = VARIABLE.sub("1", value)
     if VARIABLE.match(value):
