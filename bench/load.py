@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import uvloop
 
 from bench.drive import ClosedLoop, Loop, OpenLoop, Target
-from bench.machine import Footprint, footprint, raise_file_limit
+from bench.machine import Footprint, busy_s, footprint, raise_file_limit
 from bench.tally import Tally
 
 
@@ -26,14 +26,15 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
     tally.end_ns = tally.start_ns + int(options.seconds * 1e9)
     loop.begin(begin)
     await _sleep_until(tally.start_ns)
-    before, own = _footprints(options.watch), time.process_time()
+    before, own, busy = _footprints(options.watch), time.process_time(), busy_s()
     await _sleep_until(tally.end_ns)
-    after, own = _footprints(options.watch), time.process_time() - own
+    after, own, busy = _footprints(options.watch), time.process_time() - own, busy_s() - busy
     loop.stop_sending()
     await loop.finish(options.grace)
     return tally.summary() | {
         "mode": options.mode,
         "load_cpu_s": round(own, 3),
+        "machine_cpu_s": round(busy, 3),
         "watch": {name: _difference(before[name], after[name]) for name in before},
     }
 

@@ -23,6 +23,14 @@ def footprint(pids: list[int]) -> Footprint:
     return Footprint(sum(f.cpu_s for f in found), sum(f.rss_kb for f in found), sum(f.threads for f in found))
 
 
+def busy_s() -> float:
+    """CPU time that the machine has given to anything, or that its host took away, since it started."""
+    user, nice, system, _idle, _waiting, *rest = (
+        int(value) for value in _read("/proc/stat").split("\n")[0].split()[1:9]
+    )
+    return (user + nice + system + sum(rest)) / TICKS
+
+
 def raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -71,6 +71,8 @@ def _metrics(scenario: Scenario, raw: dict[str, Any]) -> dict[str, float]:
     if raw["delivered"] is not None:
         metrics["delivered"] = raw["delivered"]
     metrics["load_busy"] = 100 * raw["load_cpu_s"] / raw["seconds"]
+    known = raw["load_cpu_s"] + sum(seen["cpu_s"] for seen in raw["watch"].values())
+    metrics["others_busy"] = max(0.0, 100 * (raw["machine_cpu_s"] - known) / raw["seconds"])
     done = raw["requests"] if scenario.unit == "request" else raw["chunks"]
     for name, seen in raw["watch"].items():
         metrics[f"{name}_busy"] = 100 * seen["cpu_s"] / raw["seconds"]

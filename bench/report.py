@@ -1,6 +1,7 @@
 """Medians over the rounds, a table for each scenario, and the gates."""
 
 from collections.abc import Iterable
+from math import nan
 from statistics import median
 
 from bench.measure import BESIDE, Measurement
@@ -19,6 +20,8 @@ TITLES = {
     "rss_mb": "RSS MB",
     "threads": "threads",
 }
+IN_USE = ("self", "load", "mock", "others")
+NOISE_PERCENT = 20
 WIDTH = 24
 
 
@@ -45,14 +48,21 @@ class Results:
         """Each gate whose scenario was measured, its value, and whether it passes."""
         judged = []
         for gate in GATES:
-            values = self.values(gate.scenario, "gateway", gate.metric)
-            if values:
-                value = min(values) if gate.of == "min" else median(values)
-                judged.append((gate, value, gate.passes(value, gate.limit)))
+            if "gateway" not in self.candidates(gate.scenario):
+                continue
+            # Without a single good answer there is no value, and nan passes no comparison.
+            values = self.values(gate.scenario, "gateway", gate.metric) or [nan]
+            value = min(values) if gate.of == "min" else median(values)
+            judged.append((gate, value, gate.passes(value, gate.limit)))
         return judged
 
     def errors(self) -> list[str]:
         return [f"{m.scenario}, {m.candidate}, round {m.round}: {m.errors}" for m in self.all if m.errors]
+
+    def noisy(self) -> list[str]:
+        """Measurements of the gateway that shared the machine with something else."""
+        gateway = (m for m in self.all if m.candidate == "gateway")
+        return [f"{m.scenario} round {m.round}" for m in gateway if m.metrics.get("others_busy", 0) > NOISE_PERCENT]
 
     def _remarks(self, scenario: Scenario) -> Iterable[str]:
         beside = [(name, self.values(scenario.name, "gateway", f"{name}_us")) for name in BESIDE]
@@ -63,7 +73,7 @@ class Results:
         if ours and peer and median(peer):
             yield f"  gateway ÷ nginx, CPU: {median(ours) / median(peer):.1f}"
         for candidate in self.candidates(scenario.name):
-            busy = {name: self.values(scenario.name, candidate, f"{name}_busy") for name in ("self", "load", "mock")}
+            busy = {name: self.values(scenario.name, candidate, f"{name}_busy") for name in IN_USE}
             shares = ", ".join(f"{name} {median(values):.0f} %" for name, values in busy.items() if values)
             yield f"  CPU in use with {candidate}: {shares}"
 
@@ -80,6 +90,9 @@ def verdict(results: Results) -> str:
     ]
     errors = results.errors()
     lines.append("PASS  no answer was wrong or missing" if not errors else "FAIL  answers were wrong or missing")
+    noisy = results.noisy()
+    if noisy:
+        lines.append(f"NOISY other programs took more than {NOISE_PERCENT} % of a core: {', '.join(noisy)}")
     return "\n".join([*lines, *(f"      {error}" for error in errors)])
 
 
