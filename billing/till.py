@@ -31,23 +31,20 @@ BARE_RECORD = msgspec.Raw(b'{"outcome": "error"}')
 SESSION = "-c statement_timeout=5s -c lock_timeout=500ms -c synchronous_commit=on"
 
 
-class Limit(Struct, frozen=True):
-    """A budget that a request counts against; `limit` None only counts."""
-
-    id: UUID
-    limit: int | None
-    window: Window | None
-
-
 class Admit(Struct, frozen=True, tag_field="op", tag="admit"):
-    """Asks for a hold of `want`, at least `least`, nano-USD; in between, one `share`-th of what is free."""
+    """Asks for a hold of `want`, at least `least`, nano-USD; in between, one `share`-th of what is free.
+
+    `limits` (nano-USD) and `windows` stand beside their budgets; None only counts.
+    """
 
     generation: UUID
     key: UUID
     least: int
     want: int
     share: int
-    limits: tuple[Limit, ...]
+    budgets: tuple[UUID, ...]
+    limits: tuple[int | None, ...]
+    windows: tuple[Window | None, ...]
     record: msgspec.Raw
 
 
@@ -149,7 +146,7 @@ class Till:
 
     async def admit(self, organization: UUID, item: Admit) -> Hold:
         """Opens a hold. Raises Refused, KeyRevoked or TillAway."""
-        budgets = tuple(limit.id for limit in item.limits)
+        budgets = item.budgets
         waiting = self._submit(organization, budgets, item, self._loop.time() + ADMIT_PATIENCE_S)
         result = await waiting.future
         if result.status == "granted":

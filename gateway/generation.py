@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from accounts.callers import Caller
 from billing.generations import new_id, public_id
-from billing.till import Admit, Hold, Limit, Settle
+from billing.till import Admit, Hold, Settle
 from gateway.errors import Attempted
 from gateway.routing.bounds import Size
 from providers.canonical import Completion, Content, FinishReason, Request, Usage
@@ -81,7 +81,9 @@ class Generation:
             want=want,
             # Who names no limit gets what half of the credit affords, so that one request does not lock out the next.
             share=1 if self.size.output_limit else 2,
-            limits=(Limit(caller.key_id, caller.limit_nano, caller.limit_reset),),
+            budgets=(caller.key_id,),
+            limits=(caller.limit_nano,),
+            windows=(caller.limit_reset,),
             record=Raw(encode(self._opening())),
         )
 

@@ -1,11 +1,21 @@
+-- A generation's defaults, as the columns' own are not used when a whole row is inserted.
+CREATE OR REPLACE FUNCTION till_blank() RETURNS billing_generation LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_populate_record(NULL::billing_generation, '{
+        "api_type": "completions", "requested_model": "", "model": "", "provider": "", "provider_name": "",
+        "endpoint_tag": "", "charge": 0, "list_charge": 0, "cost": 0, "write_off": 0, "is_estimated": false,
+        "prompt_tokens": 0, "completion_tokens": 0, "reasoning_tokens": 0, "cached_tokens": 0,
+        "cache_write_tokens": 0, "streamed": false, "attempts": [], "error": ""}')
+$$;
+
 -- The till: opens and closes holds for all requests of a process that wait at that moment, in one call.
 --
 -- batch: [{"organization": uuid, "budgets": [uuid, …], "items": [item, …]}, …], sorted by organization; "budgets" are
 -- all that the items touch. An item is one of
---   {"op": "admit", "generation", "key", "least", "want", "share", "limits": [{"id", "limit", "window"}], "record"}
+--   {"op": "admit", "generation", "key", "least", "want", "share", "budgets": [], "limits": [], "windows": [], "record"}
 --   {"op": "settle", "generation", "charge", "list", "cost", "record"}
 --   {"op": "expire", "generation"}
--- Amounts are nano-USD. Returns one result per item, in order: {"status", …}:
+-- Amounts are nano-USD; limits and windows stand beside their budgets, null where there is none. Returns one result per
+-- item, in order: {"status", …}:
 --   admit  → granted {amount} | refused {by, free, held} | revoked | stale
 --   settle → done {charge, write_off} | gone
 --   expire → done | gone
@@ -17,91 +27,103 @@ CREATE OR REPLACE FUNCTION till(batch jsonb) RETURNS jsonb LANGUAGE plpgsql AS $
 DECLARE
     -- A hold expires 12 ticks after admit or last touch; a tick is 5 s or more.
     hold_ticks CONSTANT bigint := 12;
+    -- An id further off than this would land in a wrong partition.
+    skew_ms CONSTANT bigint := 300000;
     moment timestamptz := clock_timestamp();
+    now_ms bigint := extract(epoch FROM moment) * 1000;
     today date := (moment AT TIME ZONE 'UTC')::date;
-    this_week date := date_trunc('week', moment AT TIME ZONE 'UTC')::date;
-    this_month date := date_trunc('month', moment AT TIME ZONE 'UTC')::date;
+    this_week date := date_trunc('week', moment AT TIME ZONE 'UTC');
+    this_month date := date_trunc('month', moment AT TIME ZONE 'UTC');
     now_tick bigint;
     results jsonb[] := '{}';
-    part jsonb;
-    item jsonb;
-    entry jsonb;
+    part record;
+    item record;
     w billing_wallet;
     h billing_hold;
-    b billing_budget[];
-    ids uuid[];
-    gen uuid;
-    key uuid;
+    g billing_generation;
+    blank billing_generation := till_blank();
+    -- The part's budgets, as parallel arrays; `b_added` is what this call adds to all counters of one.
+    b_ids uuid[];
+    b_held bigint[];
+    b_used bigint[];
+    b_used_day bigint[];
+    b_used_week bigint[];
+    b_used_month bigint[];
+    b_added bigint[];
     checked_key uuid;
     key_lives boolean;
     i int;
-    minimum bigint;
     amount bigint;
     free bigint;
     room bigint;
-    used bigint;
     charged bigint;
     refusal jsonb;
 BEGIN
     SELECT value INTO now_tick FROM billing_tick;
-    FOR part IN SELECT value FROM jsonb_array_elements(batch) LOOP
-        SELECT * INTO w FROM billing_wallet
-            WHERE organization_id = (part->>'organization')::uuid FOR NO KEY UPDATE;
+    FOR part IN SELECT * FROM jsonb_to_recordset(batch) AS x(organization uuid, budgets uuid[], items jsonb) LOOP
+        SELECT * INTO w FROM billing_wallet WHERE organization_id = part.organization FOR NO KEY UPDATE;
         IF NOT FOUND THEN
-            INSERT INTO billing_wallet (organization_id) VALUES ((part->>'organization')::uuid) ON CONFLICT DO NOTHING;
-            SELECT * INTO w FROM billing_wallet
-                WHERE organization_id = (part->>'organization')::uuid FOR NO KEY UPDATE;
+            INSERT INTO billing_wallet (organization_id) VALUES (part.organization) ON CONFLICT DO NOTHING;
+            SELECT * INTO w FROM billing_wallet WHERE organization_id = part.organization FOR NO KEY UPDATE;
         END IF;
-        SELECT coalesce(array_agg(value::uuid), '{}') INTO ids FROM jsonb_array_elements_text(part->'budgets');
-        b := till_budgets(ids, today, this_week, this_month);
-        ids := ARRAY(SELECT id FROM unnest(b));
+        LOOP
+            -- A counter of a period that has passed counts as 0.
+            SELECT array_agg(b.id), array_agg(b.held), array_agg(b.used),
+                    array_agg(CASE WHEN b.day = today THEN b.used_day ELSE 0 END),
+                    array_agg(CASE WHEN b.week = this_week THEN b.used_week ELSE 0 END),
+                    array_agg(CASE WHEN b.month = this_month THEN b.used_month ELSE 0 END)
+                INTO b_ids, b_held, b_used, b_used_day, b_used_week, b_used_month
+                FROM (SELECT * FROM billing_budget x WHERE x.id = ANY (part.budgets) ORDER BY x.id FOR NO KEY UPDATE) b;
+            EXIT WHEN coalesce(cardinality(b_ids), 0) = cardinality(part.budgets);
+            INSERT INTO billing_budget (id, day, week, month)
+                SELECT DISTINCT x, today, this_week, this_month FROM unnest(part.budgets) x ORDER BY 1
+                ON CONFLICT DO NOTHING;
+        END LOOP;
+        b_added := array_fill(0::bigint, ARRAY[cardinality(part.budgets)]);
 
-        FOR item IN SELECT value FROM jsonb_array_elements(part->'items') LOOP
-            gen := (item->>'generation')::uuid;
+        FOR item IN SELECT * FROM jsonb_to_recordset(part.items) AS x(
+            op text, generation uuid, key uuid, least bigint, want bigint, share bigint, budgets uuid[], limits bigint[],
+            windows text[], charge bigint, list bigint, cost bigint, record jsonb)
+        LOOP
             free := w.credit - w.spent - w.held;
 
-            IF item->>'op' = 'admit' THEN
-                key := (item->>'key')::uuid;
-                IF key IS DISTINCT FROM checked_key THEN
+            IF item.op = 'admit' THEN
+                IF item.key IS DISTINCT FROM checked_key THEN
+                    checked_key := item.key;
                     key_lives := EXISTS (
-                        SELECT FROM accounts_apikey WHERE id = key AND NOT is_disabled AND NOT is_management
+                        SELECT FROM accounts_apikey WHERE id = checked_key AND NOT is_disabled AND NOT is_management
                             AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > moment));
-                    checked_key := key;
                 END IF;
                 IF NOT key_lives THEN
                     results := results || '{"status": "revoked"}'::jsonb;
                     CONTINUE;
                 END IF;
-                -- The first 48 bits of a UUIDv7 are milliseconds; an id far off would land in a wrong partition.
-                IF abs(('x' || left(replace(item->>'generation', '-', ''), 12))::bit(48)::bigint
-                       - extract(epoch FROM moment) * 1000) > 300000 THEN
+                -- The first 48 bits of a UUIDv7 are milliseconds.
+                IF abs(('x' || left(replace(item.generation::text, '-', ''), 12))::bit(48)::bigint - now_ms) > skew_ms THEN
                     results := results || '{"status": "stale"}'::jsonb;
                     CONTINUE;
                 END IF;
-                minimum := (item->>'least')::bigint;
-                amount := least(
-                    (item->>'want')::bigint, greatest(minimum, free / (item->>'share')::bigint));
-                IF minimum < 0 OR amount < 0 THEN
-                    RAISE 'negative amount' USING ERRCODE = 'invalid_parameter_value';
+                IF item.least < 0 OR item.want < item.least THEN
+                    RAISE 'amounts out of order' USING ERRCODE = 'invalid_parameter_value';
                 END IF;
+                amount := least(item.want, greatest(item.least, free / item.share));
                 refusal := NULL;
-                IF w.credit < w.spent OR minimum > free THEN
+                IF w.credit < w.spent OR item.least > free THEN
                     refusal := jsonb_build_object('status', 'refused', 'by', 'credits', 'free', free, 'held', w.held);
                 END IF;
-                FOR entry IN SELECT value FROM jsonb_array_elements(item->'limits') LOOP
-                    CONTINUE WHEN entry->>'limit' IS NULL OR refusal IS NOT NULL;
-                    i := array_position(ids, (entry->>'id')::uuid);
-                    used := CASE entry->>'window' WHEN 'daily' THEN b[i].used_day WHEN 'weekly' THEN b[i].used_week
-                        WHEN 'monthly' THEN b[i].used_month ELSE b[i].used END;
-                    room := (entry->>'limit')::bigint - used - b[i].held;
-                    IF minimum > room OR room <= 0 THEN
+                FOR n IN 1..cardinality(item.budgets) LOOP
+                    CONTINUE WHEN item.limits[n] IS NULL OR refusal IS NOT NULL;
+                    i := array_position(b_ids, item.budgets[n]);
+                    room := item.limits[n] - b_held[i] - b_added[i] - CASE item.windows[n] WHEN 'daily' THEN b_used_day[i]
+                        WHEN 'weekly' THEN b_used_week[i] WHEN 'monthly' THEN b_used_month[i] ELSE b_used[i] END;
+                    IF item.least > room OR room <= 0 THEN
                         refusal := jsonb_build_object(
-                            'status', 'refused', 'by', entry->>'id', 'free', room, 'held', b[i].held);
+                            'status', 'refused', 'by', item.budgets[n], 'free', room, 'held', b_held[i]);
                     END IF;
                     amount := least(amount, room);
                 END LOOP;
 
-                SELECT * INTO h FROM billing_hold WHERE generation = gen;
+                SELECT * INTO h FROM billing_hold WHERE generation = item.generation;
                 IF FOUND THEN
                     results := results || jsonb_build_object('status', 'granted', 'amount', h.wallet_amount);
                     CONTINUE;
@@ -109,103 +131,76 @@ BEGIN
                     results := results || refusal;
                     CONTINUE;
                 END IF;
-                INSERT INTO billing_hold (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
-                    VALUES (gen, w.organization_id, amount, amount, now_tick + hold_ticks,
-                            ARRAY(SELECT (value->>'id')::uuid FROM jsonb_array_elements(item->'limits')), item->'record');
+                INSERT INTO billing_hold
+                    (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
+                    VALUES (item.generation, w.organization_id, amount, amount, now_tick + hold_ticks, item.budgets,
+                            item.record);
                 w.held := w.held + amount;
-                FOR entry IN SELECT value FROM jsonb_array_elements(item->'limits') LOOP
-                    i := array_position(ids, (entry->>'id')::uuid);
-                    b[i].held := b[i].held + amount;
+                FOR n IN 1..cardinality(item.budgets) LOOP
+                    i := array_position(b_ids, item.budgets[n]);
+                    b_held[i] := b_held[i] + amount;
                 END LOOP;
                 results := results || jsonb_build_object('status', 'granted', 'amount', amount);
                 CONTINUE;
             END IF;
 
             -- settle and expire: the deleted row is the right to charge
-            IF item->>'op' = 'settle' THEN
-                DELETE FROM billing_hold WHERE generation = gen RETURNING * INTO h;
-            ELSE
-                DELETE FROM billing_hold WHERE generation = gen AND due_tick <= now_tick RETURNING * INTO h;
-            END IF;
+            DELETE FROM billing_hold
+                WHERE generation = item.generation AND (item.op = 'settle' OR due_tick <= now_tick) RETURNING * INTO h;
             IF NOT FOUND THEN
-                SELECT jsonb_build_object('status', 'done', 'charge', charge, 'write_off', write_off, 'again', true)
-                    INTO entry FROM billing_generation
-                    WHERE id = gen AND item->>'op' = 'settle' AND outcome <> 'expired';
-                results := results || coalesce(entry, '{"status": "gone"}'::jsonb);
+                SELECT jsonb_build_object('status', 'done', 'charge', x.charge, 'write_off', x.write_off)
+                    INTO refusal FROM billing_generation x
+                    WHERE x.id = item.generation AND item.op = 'settle' AND x.outcome <> 'expired';
+                results := results || coalesce(refusal, '{"status": "gone"}'::jsonb);
                 CONTINUE;
             END IF;
-            IF item->>'op' = 'expire' THEN
-                amount := least(h.progress, h.wallet_amount);
-                item := jsonb_build_object('list', amount, 'cost', h.progress,
-                                           'record', '{"outcome": "expired", "is_estimated": true}'::jsonb);
+            g := jsonb_populate_record(blank, h.record);
+            IF item.op = 'settle' THEN
+                g := jsonb_populate_record(g, item.record);
+                amount := item.charge;
+                g.list_charge := item.list;
+                g.cost := item.cost;
             ELSE
-                amount := (item->>'charge')::bigint;
+                amount := least(h.progress, h.wallet_amount);
+                g.outcome := 'expired';
+                g.is_estimated := true;
+                g.list_charge := amount;
+                g.cost := h.progress;
             END IF;
-            IF amount < 0 OR (item->>'list')::bigint < 0 OR (item->>'cost')::bigint < 0 THEN
+            IF amount < 0 OR g.list_charge < 0 OR g.cost < 0 THEN
                 RAISE 'negative amount' USING ERRCODE = 'invalid_parameter_value';
             END IF;
             charged := least(amount, h.wallet_amount + greatest(free, 0));
+            g.id := h.generation;
+            g.organization_id := w.organization_id;
+            g.charge := charged;
+            g.write_off := amount - charged;
+            g.closed_at := moment;
+            INSERT INTO billing_generation VALUES (g.*);
             w.held := w.held - h.wallet_amount;
             w.spent := w.spent + charged;
             w.unposted_charge := w.unposted_charge + charged;
-            w.unposted_cost := w.unposted_cost + (item->>'cost')::bigint;
-            w.unposted_write_off := w.unposted_write_off + amount - charged;
-            FOREACH key IN ARRAY h.budgets LOOP
-                i := array_position(ids, key);
-                b[i].held := b[i].held - h.list_amount;
-                b[i].used := b[i].used + (item->>'list')::bigint;
-                b[i].used_day := b[i].used_day + (item->>'list')::bigint;
-                b[i].used_week := b[i].used_week + (item->>'list')::bigint;
-                b[i].used_month := b[i].used_month + (item->>'list')::bigint;
+            w.unposted_cost := w.unposted_cost + g.cost;
+            w.unposted_write_off := w.unposted_write_off + g.write_off;
+            FOR n IN 1..cardinality(h.budgets) LOOP
+                i := array_position(b_ids, h.budgets[n]);
+                b_held[i] := b_held[i] - h.list_amount;
+                b_added[i] := b_added[i] + g.list_charge;
             END LOOP;
-            INSERT INTO billing_generation SELECT * FROM jsonb_populate_record(
-                till_blank(), h.record || (item->'record') || jsonb_build_object(
-                    'id', gen, 'organization_id', w.organization_id, 'charge', charged, 'write_off', amount - charged,
-                    'list_charge', item->'list', 'cost', item->'cost', 'closed_at', moment));
-            results := results || jsonb_build_object('status', 'done', 'charge', charged, 'write_off', amount - charged);
+            results := results || jsonb_build_object('status', 'done', 'charge', charged, 'write_off', g.write_off);
         END LOOP;
 
         UPDATE billing_wallet SET held = w.held, spent = w.spent, unposted_charge = w.unposted_charge,
             unposted_cost = w.unposted_cost, unposted_write_off = w.unposted_write_off
             WHERE organization_id = w.organization_id;
-        UPDATE billing_budget t SET held = x.held, used = x.used, day = x.day, used_day = x.used_day, week = x.week,
-            used_week = x.used_week, month = x.month, used_month = x.used_month
-            FROM unnest(b) x WHERE t.id = x.id;
+        UPDATE billing_budget b SET held = x.held, used = b.used + x.added,
+            day = today, used_day = CASE WHEN b.day = today THEN b.used_day ELSE 0 END + x.added,
+            week = this_week, used_week = CASE WHEN b.week = this_week THEN b.used_week ELSE 0 END + x.added,
+            month = this_month, used_month = CASE WHEN b.month = this_month THEN b.used_month ELSE 0 END + x.added
+            FROM unnest(b_ids, b_held, b_added) AS x(id, held, added) WHERE b.id = x.id;
     END LOOP;
     RETURN to_jsonb(results);
 END
-$$;
-
--- The budgets with these ids, locked in the order of their ids, made if missing, their windows rolled on to today.
-CREATE OR REPLACE FUNCTION till_budgets(ids uuid[], today date, this_week date, this_month date)
-RETURNS billing_budget[] LANGUAGE plpgsql AS $$
-DECLARE
-    found billing_budget[];
-BEGIN
-    LOOP
-        SELECT coalesce(array_agg(ROW(
-                l.id, l.held, l.used,
-                today, CASE WHEN l.day = today THEN l.used_day ELSE 0 END,
-                this_week, CASE WHEN l.week = this_week THEN l.used_week ELSE 0 END,
-                this_month, CASE WHEN l.month = this_month THEN l.used_month ELSE 0 END
-            )::billing_budget), '{}')
-            INTO found
-            FROM (SELECT * FROM billing_budget WHERE id = ANY (ids) ORDER BY id FOR NO KEY UPDATE) l;
-        EXIT WHEN cardinality(found) = cardinality(ids);
-        INSERT INTO billing_budget (id, day, week, month)
-            SELECT DISTINCT id, today, this_week, this_month FROM unnest(ids) id ORDER BY 1 ON CONFLICT DO NOTHING;
-    END LOOP;
-    RETURN found;
-END
-$$;
-
--- A generation's defaults, as the columns' own are not used when a whole row is inserted.
-CREATE OR REPLACE FUNCTION till_blank() RETURNS billing_generation LANGUAGE sql IMMUTABLE AS $$
-    SELECT jsonb_populate_record(NULL::billing_generation, '{
-        "api_type": "completions", "requested_model": "", "model": "", "provider": "", "provider_name": "",
-        "endpoint_tag": "", "charge": 0, "list_charge": 0, "cost": 0, "write_off": 0, "is_estimated": false,
-        "prompt_tokens": 0, "completion_tokens": 0, "reasoning_tokens": 0, "cached_tokens": 0,
-        "cache_write_tokens": 0, "streamed": false, "attempts": [], "error": ""}')
 $$;
 
 -- A process is alive: its holds expire later, and what they have used so far is noted. Returns the ids without a hold.
