@@ -17,7 +17,7 @@ class CredentialInline(admin.StackedInline):  # type: ignore[type-arg]  # generi
     form = CredentialForm
     fields = ("secret", "hint", "updated_at")
     readonly_fields = ("hint", "updated_at")
-    verbose_name_plural = "API key (used when the variable above is empty)"
+    verbose_name = "API key, used when the variable above is not set"
 
 
 @admin.register(Provider)
