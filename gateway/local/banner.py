@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-QUESTION = "What is the capital of France?"
+# One that the small local model nearly always answers in a sentence and then stops.
+QUESTION = "Write one sentence about the sea."
 MOST_VARIABLES = 8
 
 

@@ -126,6 +126,8 @@ class Supervisor:
     async def _start_product(self) -> None:
         celery = ["-m", "celery", "--quiet", "-A", "gateway"]
         worker = [*celery, "worker", "--queues", "urgent,default,slow", "--concurrency", "2"]
+        # Its warning against root is meant for shared machines with a pickle broker; ours is private and speaks JSON.
+        self.environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
         await self._add("jobs", "worker", lambda: self._command("worker", *worker))
         await self._add("jobs", "beat", lambda: self._command("beat", *celery, "beat"))
         fd = self.listener.fileno()

@@ -15,6 +15,8 @@ import pytest
 
 from gateway.local.environment import ROOT
 from gateway.local.places import runtime_directory
+from tests import isolation
+from tests.services import Servers
 
 pytestmark = pytest.mark.slow
 READY_S = 100
@@ -24,17 +26,15 @@ STOP_S = 40
 class Run:
     """One `bin/run` on a data directory."""
 
-    def __init__(self, data: Path, log: Path, **variables: str) -> None:
+    def __init__(self, data: Path, log: Path, *words: str, **variables: str) -> None:
         self.data = data
         self.log = log
         inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         inherited = {name: value for name, value in inherited.items() if not name.startswith(("TURNPIKE", "DJANGO"))}
         self.environment = {**inherited, "DATA_DIR": str(data), "PORT": "0", "TURNPIKE_LOCAL_MODEL": "0", **variables}
-        self.process = self.spawn(log)
-
-    def spawn(self, log: Path) -> "subprocess.Popen[bytes]":
         with log.open("wb") as output:
-            return subprocess.Popen([ROOT / "bin/run"], env=self.environment, stdout=output, stderr=output)
+            argv = [str(ROOT / "bin/run"), *words]
+            self.process = subprocess.Popen(argv, env=self.environment, stdout=output, stderr=output)
 
     @property
     def output(self) -> str:
@@ -68,25 +68,28 @@ class Run:
 
 
 @pytest.fixture
-def data() -> Iterator[Path]:
+def data() -> Path:
     """Where PostgreSQL's own user can go when the tests run as root; pytest's directories are private."""
-    from tests import isolation
-
-    yield isolation.DIRECTORY / f"run-{time.time_ns()}"
+    return isolation.DIRECTORY / f"run-{time.time_ns()}"
 
 
 @pytest.fixture
 def start(data: Path, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
-    def start_one(at: Path = data, **variables: str) -> Run:
-        runs.append(Run(at, tmp_path / f"run-{len(runs)}.log", **variables))
+    def start_one(*words: str, at: Path = data, **variables: str) -> Run:
+        runs.append(Run(at, tmp_path / f"run-{len(runs)}.log", *words, **variables))
         return runs[-1]
 
     yield start_one
     for run in runs:
         if run.process.poll() is None:
             run.stop()
+
+
+def account(run: Run, path: str, key: str) -> Any:
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.get(f"{run.demo['url']}/api/v1/{path}", headers=headers).raise_for_status().json()["data"]
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
@@ -119,20 +122,18 @@ def test_first_start_second_start(start: Callable[..., Run], data: Path) -> None
     assert f"Key    {demo['key']}" in run.output
     assert demo["admin"]["password"] in run.output
     assert [mode(data / name) for name in ("demo.json", "secrets.env", "services.json")] == [0o600] * 3
-    credits = httpx.get(f"{demo['url']}/api/v1/key", headers={"Authorization": f"Bearer {demo['key']}"})
-    assert credits.status_code == 200
+    assert account(run, "credits", demo["key"])["total_credits"] == 10
     assert "demo@turnpike.local" in run.manage("shell", "-c", "print(list(User.objects.values_list('email')))")
 
     assert "is in use by another bin/run (pid" in start().refused()
     port = demo["url"].rpartition(":")[2]
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in start(data / "other", PORT=port).refused()
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in start(at=data / "other", PORT=port).refused()
 
     assert run.stop() == 0
     assert not (data / "services.json").exists()
     again = start().wait_for_banner()
     assert again.demo == {**demo, "url": again.demo["url"]}
-    answer = httpx.get(f"{again.demo['url']}/api/v1/key", headers={"Authorization": f"Bearer {demo['key']}"})
-    assert answer.status_code == 200
+    assert account(again, "credits", demo["key"])["total_credits"] == 10
     assert again.stop(signal.SIGINT) == 0
 
 
@@ -157,8 +158,7 @@ def test_killed_supervisor_leaves_nothing_and_loses_nothing(start: Callable[...,
     run.stop(signal.SIGKILL)
     assert wait_until(lambda: not any(map(is_running, children)), 10), [pid for pid in children if is_running(pid)]
     again = start().wait_for_banner()
-    answer = httpx.get(f"{again.demo['url']}/api/v1/credits", headers={"Authorization": f"Bearer {key}"})
-    assert answer.json()["data"]["total_credits"] == 3
+    assert account(again, "credits", key)["total_credits"] == 3
 
 
 def test_dead_processes_are_started_again(start: Callable[..., Run]) -> None:
@@ -178,7 +178,7 @@ def test_dead_processes_are_started_again(start: Callable[..., Run]) -> None:
 
 def is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz").json()["status"] == "ok"
+        return bool(httpx.get(f"{url}/readyz").json()["status"] == "ok")
     except httpx.HTTPError:
         return False
 
@@ -208,20 +208,18 @@ def test_sockets_of_somebody_else(start: Callable[..., Run], data: Path) -> None
     assert "is not a private directory of this user; remove it" in start().refused()
 
 
-def test_refresh_imports_again(start: Callable[..., Run], data: Path, tmp_path: Path) -> None:
+def test_refresh_imports_again(start: Callable[..., Run], tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("providers: 1\n")
     start().wait_for_banner().stop()
-    run = Run(data, tmp_path / "refresh.log", CATALOGUE_FILE=str(bad))
-    run.wait_for_banner().stop()
-    argv = [ROOT / "bin/run", "--refresh"]
-    done = subprocess.run(argv, env=run.environment, capture_output=True, text=True, timeout=READY_S)
-    assert done.returncode == 1
-    assert f"{bad}:1:" in done.stdout
-    assert "prepare ended with exit code 2 (see above)" in done.stderr
+    # On a database that has a catalogue the file is read for --refresh only.
+    start(CATALOGUE_FILE=str(bad)).wait_for_banner().stop()
+    output = start("--refresh", CATALOGUE_FILE=str(bad)).refused()
+    assert f"{bad}:1:" in output
+    assert "bin/run: prepare ended with exit code 2 (see above)" in output
 
 
-def test_external_servers_and_no_demo(start: Callable[..., Run], servers: Any, data: Path) -> None:
+def test_external_servers_and_no_demo(start: Callable[..., Run], servers: Servers, data: Path) -> None:
     run = start(DATABASE_URL=servers.new_database(), REDIS_URL=servers.new_redis()).wait_for_banner()
     assert run.services["pids"].keys() == {"web", "worker", "beat"}
     assert "./manage.py issue_key" in run.output
@@ -229,7 +227,7 @@ def test_external_servers_and_no_demo(start: Callable[..., Run], servers: Any, d
     assert not (data / "postgres").exists()
 
 
-def test_database_that_is_not_there(start: Callable[..., Run], servers: Any) -> None:
+def test_database_that_is_not_there(start: Callable[..., Run], servers: Servers) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"postgresql://app@127.0.0.1:{unused.getsockname()[1]}/turnpike"

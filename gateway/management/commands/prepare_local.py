@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand
-from django.db import connection
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
 
 from gateway.local.preparation import prepare
 
@@ -29,6 +29,10 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true")
 
     def handle(self, *args: Any, refresh: bool, demo: bool, **options: Any) -> None:
+        try:
+            connection.ensure_connection()
+        except OperationalError as error:
+            raise CommandError(f"cannot use the database of DATABASE_URL: {' '.join(str(error).split())}") from error
         with one_at_a_time():
             prepared = prepare(refresh=refresh, wants_demo=demo, progress=self.stderr)
         self.stdout.write(json.dumps(asdict(prepared)))
