@@ -5,6 +5,7 @@ import os
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import OutputWrapper
+from django.db.models import Count
 
 from gateway.local import demo, model
 from gateway.local.banner import Prepared
@@ -32,6 +33,7 @@ def first_model() -> str | None:
 
 
 def unset_variables() -> list[str]:
-    """Those that would switch a provider on."""
-    names = Provider.objects.filter(is_enabled=True).exclude(api_key_env="").values_list("api_key_env", flat=True)
-    return sorted({name for name in names if not is_given(name)})
+    """Those that would switch a provider on, the ones that bring most models first."""
+    providers = Provider.objects.filter(is_enabled=True).exclude(api_key_env="").alias(count=Count("endpoints"))
+    names = providers.filter(count__gt=0).order_by("-count", "slug").values_list("api_key_env", flat=True)
+    return list(dict.fromkeys(name for name in names if not is_given(name)))
