@@ -4,6 +4,7 @@ A change of a key's row makes every process forget it at once (migration 0002_no
 word does not arrive. The till asks again at admission, so a revoked key never gets a hold.
 """
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from msgspec import Struct
 
+from accounts import keys
 from accounts.models import ApiKey, Window
 
 KEPT_S = 10.0
@@ -35,27 +37,52 @@ class Caller(Struct, frozen=True):
         return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
 
+NOBODY: tuple[float, Caller | None] = (0.0, None)
+
+
 class Callers:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[float, Caller]] = {}
+        self._asking: dict[str, asyncio.Task[Caller | None]] = {}
 
-    async def get(self, key_hash: str) -> Caller | None:
-        kept = self._kept.get(key_hash)
-        if kept is None or time.monotonic() > kept[0]:
-            until = time.monotonic() + KEPT_S
-            caller = await sync_to_async(find)(key_hash)
-            if caller is None:
+    async def get(self, token: str) -> Caller | None:
+        """The caller with this key, or None if it is not a live one."""
+        key_hash = keys.digest(token)
+        until, caller = self._kept.get(key_hash, NOBODY)
+        if caller is None or time.monotonic() > until:
+            if not keys.is_well_formed(token):
                 return None
+            caller = await self._ask(key_hash)
+        return None if caller is None or caller.is_expired else caller
+
+    async def _ask(self, key_hash: str) -> Caller | None:
+        """One question to the database for all requests that wait for its answer."""
+        task = self._asking.get(key_hash)
+        if task is None:
+            task = self._asking[key_hash] = asyncio.create_task(self._look_up(key_hash))
+        # Shielded: whoever leaves first does not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def _look_up(self, key_hash: str) -> Caller | None:
+        until = time.monotonic() + KEPT_S
+        try:
+            caller = await sync_to_async(find)(key_hash)
+        finally:
+            # False when it was forgotten meanwhile: what was read may be older than the change.
+            is_current = self._asking.pop(key_hash, None) is asyncio.current_task()
+        if caller is not None and is_current:
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            kept = self._kept[key_hash] = (until, caller)
-        return None if kept[1].is_expired else kept[1]
+            self._kept[key_hash] = (until, caller)
+        return caller
 
     def forget(self, key_hash: str) -> None:
         self._kept.pop(key_hash, None)
+        self._asking.pop(key_hash, None)
 
     def forget_all(self) -> None:
         self._kept.clear()
+        self._asking.clear()
 
 
 def find(key_hash: str) -> Caller | None:

@@ -8,7 +8,7 @@ import re
 import secrets
 import string
 import zlib
-from hashlib import sha256
+from functools import cache
 
 from django.conf import settings
 
@@ -16,6 +16,8 @@ from accounts.models import ApiKey, Organization, User
 
 PREFIX = "sk-tp-v1-"
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+# Two digits a division: a generation id is written on each request.
+PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 SECRET_LENGTH = 43
 CHECKSUM_LENGTH = 6
 SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}}", re.ASCII)
@@ -48,7 +50,12 @@ def is_well_formed(token: str) -> bool:
 
 def digest(token: str) -> str:
     """The `hash` of the keys API: HMAC-SHA256 in hex under the server's pepper."""
-    return hmac.digest(settings.KEY_PEPPER.encode(), token.encode(), sha256).hex()
+    return hmac.digest(pepper(), token.encode(), "sha256").hex()
+
+
+@cache
+def pepper() -> bytes:
+    return bytes(settings.KEY_PEPPER, "utf-8")
 
 
 def checksum(body: str) -> str:
@@ -56,8 +63,9 @@ def checksum(body: str) -> str:
 
 
 def base62(number: int, length: int) -> str:
+    """Exactly `length` digits."""
     digits = []
-    for _ in range(length):
-        number, digit = divmod(number, len(ALPHABET))
-        digits.append(ALPHABET[digit])
-    return "".join(reversed(digits))
+    for _ in range(0, length, 2):
+        number, pair = divmod(number, len(PAIRS))
+        digits.append(PAIRS[pair])
+    return "".join(reversed(digits))[-length:]

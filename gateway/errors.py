@@ -77,6 +77,7 @@ class ApiError(Exception):
         self.metadata = metadata or {}
         self.availability = availability
         self.retry_after = retry_after
+        self.generation = ""
 
     def body(self) -> dict[str, Any]:
         """The `error` member. Metadata, when sent, must hold error_type (§2.13)."""
@@ -89,14 +90,14 @@ class ApiError(Exception):
             error["availability"] = self.availability
         return error
 
-    def response(self, generation: str = "") -> HttpResponse:
+    def response(self) -> HttpResponse:
         response = HttpResponse(msgspec.json.encode({"error": self.body()}), status=self.status, content_type=JSON)
         if self.retry_after is not None:
             response["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
         if self.status == 401:
             response["WWW-Authenticate"] = "Bearer"
-        if generation:
-            response["X-Generation-Id"] = generation
+        if self.generation:
+            response["X-Generation-Id"] = self.generation
         return response
 
 
@@ -131,6 +132,13 @@ def translate(error: BaseException) -> ApiError:
             return too_large()
         case _:
             return internal(error)
+
+
+def of_generation(public_id: str, error: Exception) -> ApiError:
+    """The error as the client sees it, with the id under which the attempt is recorded."""
+    said = translate(error)
+    said.generation = public_id
+    return said
 
 
 def upstream(error: UpstreamError, provider_name: str, earlier: list[Attempted]) -> ApiError:

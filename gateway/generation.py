@@ -11,7 +11,7 @@ from billing.generations import new_id, public_id
 from billing.till import Admit, Hold, Settle
 from gateway.errors import Attempted
 from gateway.routing.bounds import Size
-from providers.canonical import Completion, Content, FinishReason, Request, Usage
+from providers.canonical import Completion, Content, Request, Usage
 from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
@@ -26,10 +26,10 @@ encode = msgspec.json.Encoder().encode
 class Origin(Struct, frozen=True):
     """What the request's headers say of who sent it."""
 
-    http_referer: str | None = None
-    app_title: str | None = None
-    user_agent: str | None = None
-    session_id: str | None = None
+    http_referer: str = ""
+    app_title: str = ""
+    user_agent: str = ""
+    session_id: str = ""
 
 
 class Attempt(Struct):
@@ -60,7 +60,7 @@ class Generation:
         self.endpoint: Endpoint | None = None
         self.usage: Usage | None = None
         self.upstream_id: str | None = None
-        self.finish_reason: FinishReason | None = None
+        self.finish_reason: str | None = None
         self.native_finish_reason: str | None = None
         self.first_token: float | None = None
         self.produced = 0
@@ -92,7 +92,9 @@ class Generation:
         return min(LEAST_COMPLETION, self.size.output_limit or LEAST_COMPLETION)
 
     def output_cap(self, endpoint: Endpoint) -> int:
-        most = endpoint.max_completion_tokens or endpoint.context_length
+        """What the endpoint can answer at most beside a prompt of this size, and no more than was asked for."""
+        room = max(endpoint.context_length - self.size.expected_prompt, self.least_completion)
+        most = min(endpoint.max_completion_tokens or room, room)
         return min(most, self.size.output_limit or most)
 
     def granted_cap(self, endpoint: Endpoint) -> int | None:
@@ -109,7 +111,9 @@ class Generation:
         """The provider's count, or an estimate from the bytes that passed."""
         if self.usage is not None:
             return self.usage
-        return Usage(prompt=self.size.prompt // 2, completion=-(-self.produced // BYTES_PER_TOKEN), is_estimated=True)
+        return Usage(
+            prompt=self.size.expected_prompt, completion=-(-self.produced // BYTES_PER_TOKEN), is_estimated=True
+        )
 
     def amount(self) -> int:
         """What was used so far, nano-USD."""

@@ -5,11 +5,10 @@ from random import Random
 
 from msgspec import Struct
 
-from accounts import keys
 from accounts.callers import Caller, Callers
 from billing.errors import HoldGone
 from billing.till import Hold, Till
-from gateway import parse
+from gateway import errors, parse
 from gateway.attempts import first_answer
 from gateway.errors import ApiError
 from gateway.generation import Generation, Origin
@@ -50,17 +49,18 @@ async def chat(services: Services, *, token: str, body: bytes, origin: Origin) -
     dimensions = size(request)
     candidates = plan(request.chat, services.snapshot, dimensions, services.random)
     generation = Generation(caller, request, origin, dimensions)
-    hold = await services.till.admit(caller.organization_id, generation.admission(candidates))
-    generation.hold = hold
-    if request.chat.stream:
-        return await streamed(services, generation, hold, candidates)
-    return await whole(services, generation, hold, candidates)
+    try:
+        hold = generation.hold = await services.till.admit(caller.organization_id, generation.admission(candidates))
+        answer = streamed if request.chat.stream else whole
+        return await answer(services, generation, hold, candidates)
+    except Exception as error:
+        raise errors.of_generation(generation.public_id, error) from error
 
 
 async def authenticate(callers: Callers, token: str) -> Caller:
     if not token:
         raise ApiError(401, "Missing Authentication header")
-    caller = await callers.get(keys.digest(token)) if keys.is_well_formed(token) else None
+    caller = await callers.get(token)
     if caller is None:
         raise ApiError(401, "User not found: the API key is unknown, disabled or expired.")
     if caller.is_management:

@@ -6,7 +6,7 @@ UNSET members are left out: strict clients refuse null where they expect nothing
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 Positive = Annotated[int, Meta(ge=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -116,19 +116,23 @@ class ToolCallDelta(Struct, omit_defaults=True):
 
 
 class Delta(Struct):
-    role: str = "assistant"
+    """Wires of OpenAI's family are decoded into it as they are; the adapter then fills and clears what differs."""
+
+    role: str | None = "assistant"
     content: str | UnsetType | None = UNSET
     reasoning: str | UnsetType | None = UNSET
+    # Another word for reasoning on some wires; never on ours.
+    reasoning_content: str | UnsetType | None = UNSET
     refusal: str | UnsetType | None = UNSET
     tool_calls: list[ToolCallDelta] | UnsetType | None = UNSET
 
 
 class ChunkChoice(Struct):
-    index: int
-    delta: Delta
-    finish_reason: FinishReason | None = None
+    index: int = 0
+    delta: Delta = field(default_factory=Delta)
+    finish_reason: str | None = None
     native_finish_reason: str | None = None
-    logprobs: Raw | None = None
+    logprobs: Raw = Raw(b"null")
 
 
 class Answer(Struct):
@@ -144,7 +148,7 @@ class Choice(Struct):
     finish_reason: FinishReason
     native_finish_reason: str | None
     message: Answer
-    logprobs: Raw | None = None
+    logprobs: Raw = Raw(b"null")
 
 
 class Content(Struct, frozen=True):

@@ -275,8 +275,9 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
                     total_timeout=timeout.get("total") or TOTAL_TIMEOUT_S,
                 )
             except httpx.ReadError:
+                is_stale = connection.went_stale
                 connection.finish()
-                if connection.went_stale:
+                if is_stale:
                     kept = None
                     continue
                 raise

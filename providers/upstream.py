@@ -17,7 +17,7 @@ MAX_ERROR_BYTES = 1024 * 1024
 MAX_COMPLETION_BYTES = 128 * 1024 * 1024
 DONE = b"[DONE]"
 DRAIN_S = 0.2
-HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "turnpike"}
+HEADERS = (("content-type", "application/json"), ("accept-encoding", "identity"), ("user-agent", "turnpike"))
 
 
 async def complete(
@@ -54,7 +54,7 @@ async def send(http: UpstreamTransport, endpoint: Endpoint, adapter: Adapter, ca
     request = httpx.Request(
         "POST",
         url(endpoint.provider.base_url + call.path),
-        headers=HEADERS | call.headers,
+        headers=headers(tuple(call.headers.items())),
         content=call.body,
         extensions={"timeout": timeout},
     )
@@ -119,6 +119,12 @@ def translated(error: httpx.TransportError) -> UpstreamError:
             return UpstreamError(Kind.RESET, str(error))
         case _:
             return UpstreamError(Kind.PROTOCOL, str(error))
+
+
+@lru_cache(maxsize=4096)
+def headers(own: tuple[tuple[str, str], ...]) -> httpx.Headers:
+    """Parsed once: a request made of them copies a list."""
+    return httpx.Headers([*HEADERS, *own])
 
 
 @lru_cache(maxsize=4096)

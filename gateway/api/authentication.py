@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
@@ -11,20 +10,17 @@ from accounts.models import ApiKey, User
 from gateway.errors import ApiError
 
 
-def bearer(request: HttpRequest) -> str:
+def bearer(authorization: str, api_key: str) -> str:
     """The token of `Authorization: Bearer …`, or of `x-api-key`, which some clients send; "" if there is none."""
-    authorization: str = request.META.get("HTTP_AUTHORIZATION", "")
     scheme, _, token = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    return str(request.META.get("HTTP_X_API_KEY", ""))
+    return token.strip() if scheme.lower() == "bearer" else api_key
 
 
 class KeyAuthentication(BaseAuthentication):
     """For the stock DRF views: `request.auth` is the live key. Without any key the request stays anonymous."""
 
     def authenticate(self, request: Request) -> tuple[User | None, ApiKey] | None:
-        token = bearer(request)
+        token = bearer(request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY", ""))
         if not token:
             return None
         key = None

@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 from gateway import errors, pipeline
 from gateway.api.authentication import bearer
 from gateway.generation import Origin
-from gateway.lean import StreamResponse
+from gateway.lean import LeanRequest, StreamResponse
 
 
 class InferenceView(APIView):
@@ -46,19 +46,19 @@ class InferenceView(APIView):
 
 
 class ChatCompletions(InferenceView):
-    async def post(self, request: HttpRequest) -> HttpResponseBase:
-        services: pipeline.Services = request.scope["state"]["services"]  # type: ignore[attr-defined]
-        answer = await pipeline.chat(services, token=bearer(request), body=request.body, origin=origin(request))
+    async def post(self, request: LeanRequest) -> HttpResponseBase:
+        services: pipeline.Services = request.scope["state"]["services"]
+        token = bearer(request.header(b"authorization"), request.header(b"x-api-key"))
+        answer = await pipeline.chat(services, token=token, body=request.body, origin=origin(request))
         if isinstance(answer.body, bytes):
             return HttpResponse(answer.body, content_type=errors.JSON, headers={"X-Generation-Id": answer.generation})
         return StreamResponse(answer.body, answer.generation)
 
 
-def origin(request: HttpRequest) -> Origin:
-    meta = request.META
+def origin(request: LeanRequest) -> Origin:
     return Origin(
-        http_referer=meta.get("HTTP_REFERER"),
-        app_title=meta.get("HTTP_X_OPENROUTER_TITLE") or meta.get("HTTP_X_TITLE"),
-        user_agent=meta.get("HTTP_USER_AGENT"),
-        session_id=meta.get("HTTP_X_SESSION_ID"),
+        http_referer=request.header(b"referer"),
+        app_title=request.header(b"x-openrouter-title") or request.header(b"x-title"),
+        user_agent=request.header(b"user-agent"),
+        session_id=request.header(b"x-session-id"),
     )

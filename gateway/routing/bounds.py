@@ -26,6 +26,11 @@ class Size(Struct, frozen=True):
     output_limit: int | None
     answers: int
 
+    @property
+    def expected_prompt(self) -> int:
+        """Of English text half of the bound: for what must not refuse a request that would have fitted."""
+        return self.prompt // 2
+
 
 def size(request: Request) -> Size:
     text = sum(len(memoryview(request.fields[name])) for name in TEXT if name in request.fields)

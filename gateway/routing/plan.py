@@ -20,7 +20,7 @@ def plan(chat: ChatRequest, snapshot: Snapshot, size: Size, random: Random) -> l
     candidates = [
         endpoint
         for model in models
-        for endpoint in ordered(allowed(model.routable, preferences), preferences, size, random)
+        for endpoint in ordered(fitting(allowed(model.routable, preferences), size), preferences, size, random)
     ]
     if not candidates:
         raise nothing_left(models, preferences)
@@ -32,8 +32,7 @@ def plan(chat: ChatRequest, snapshot: Snapshot, size: Size, random: Random) -> l
 def known(slug: str, snapshot: Snapshot) -> Model:
     model = snapshot.models.get(slug)
     if model is None:
-        availability = {"code": "model_not_found", "retryable": False, "requested_models": [slug], "docs_url": ""}
-        raise ApiError(400, f"{slug} is not a valid model ID", availability=availability)
+        raise unavailable(400, "model_not_found", [slug], f"{slug} is not a valid model ID")
     return model
 
 
@@ -46,6 +45,11 @@ def allowed(endpoints: list[Endpoint], preferences: ProviderPreferences) -> list
     if preferences.order and preferences.allow_fallbacks is False:
         kept = [endpoint for endpoint in kept if named(endpoint, preferences.order)]
     return kept
+
+
+def fitting(endpoints: list[Endpoint], size: Size) -> list[Endpoint]:
+    """Some endpoints' prices hold up to a size of the prompt only."""
+    return [found for found in endpoints if size.expected_prompt <= (found.max_prompt_tokens or size.expected_prompt)]
 
 
 def ordered(endpoints: list[Endpoint], preferences: ProviderPreferences, size: Size, random: Random) -> list[Endpoint]:
@@ -93,22 +97,25 @@ def place(endpoint: Endpoint, names: list[str]) -> int:
 
 def nothing_left(models: list[Model], preferences: ProviderPreferences) -> ApiError:
     slugs = [model.slug for model in models]
+    if any(allowed(model.routable, preferences) for model in models):
+        message = "The prompt is too long for every endpoint of the selected model."
+        return unavailable(404, "constraint_filtered", slugs, message, excluded_by="context_length")
     if any(model.routable for model in models):
-        availability = {
-            "code": "constraint_filtered",
-            "retryable": False,
-            "requested_models": slugs,
-            "docs_url": "",
-            "excluded_by": ["allowed_providers"],
-        }
-        used = [name for name in ("only", "ignore", "order") if getattr(preferences, name)]
+        used = " and ".join(f"provider.{name}" for name in ("only", "ignore", "order") if getattr(preferences, name))
         message = (
             "No allowed providers are available for the selected model: "
-            f"provider.{' and provider.'.join(used)} left none of {', '.join(available(models))}."
+            f"{used} left none of {', '.join(available(models))}."
         )
-        return ApiError(404, message, availability=availability)
-    availability = {"code": "no_endpoints", "retryable": False, "requested_models": slugs, "docs_url": ""}
-    return ApiError(404, f"No endpoints found for {', '.join(slugs)}.", availability=availability)
+        return unavailable(404, "constraint_filtered", slugs, message, excluded_by="allowed_providers")
+    return unavailable(404, "no_endpoints", slugs, f"No endpoints found for {', '.join(slugs)}.")
+
+
+def unavailable(status: int, code: str, slugs: list[str], message: str, *, excluded_by: str = "") -> ApiError:
+    """`error.availability` (§3.5): what machines read of why there is no endpoint."""
+    availability = {"code": code, "retryable": False, "requested_models": slugs, "docs_url": ""}
+    return ApiError(
+        status, message, availability=availability | ({"excluded_by": [excluded_by]} if excluded_by else {})
+    )
 
 
 def available(models: list[Model]) -> list[str]:

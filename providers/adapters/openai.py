@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct
 
 from providers.adapters.base import Call
 from providers.adapters.errors import from_status
@@ -18,7 +18,6 @@ from providers.canonical import (
     ChunkChoice,
     Completion,
     Content,
-    Delta,
     Event,
     Failure,
     FinishReason,
@@ -135,24 +134,9 @@ class WireError(Struct, frozen=True):
     type: str | None = None
 
 
-class WireDelta(Struct):
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[ToolCallDelta] | None = None
-
-
-class WireChunkChoice(Struct):
-    index: int = 0
-    delta: WireDelta | None = None
-    finish_reason: str | None = None
-    logprobs: Raw | UnsetType = UNSET
-
-
 class WireChunk(Struct):
     id: str | None = None
-    choices: list[WireChunkChoice] | None = None
+    choices: list[ChunkChoice] | None = None
     usage: WireUsage | None = None
     error: WireError | str | None = None
 
@@ -169,7 +153,7 @@ class WireChoice(Struct):
     message: WireMessage
     index: int = 0
     finish_reason: str | None = None
-    logprobs: Raw | UnsetType = UNSET
+    logprobs: Raw = NULL
 
 
 class WireCompletion(Struct):
@@ -239,25 +223,35 @@ class OpenAIStream:
             return [failure(chunk.error, payload)]
         events: list[Event] = []
         if chunk.choices:
-            events.append(Content([self._choice(one) for one in chunk.choices], chunk.id))
+            for choice in chunk.choices:
+                self._complete(choice)
+            events.append(Content(chunk.choices, chunk.id))
         if chunk.usage is not None:
             events.append(UsageReport(chunk.usage.canonical()))
         return events
 
-    def _choice(self, found: WireChunkChoice) -> ChunkChoice:
-        wire = found.delta or WireDelta()
-        delta = Delta(content=wire.content if wire.content is not None else "")
-        if reasoning := wire.reasoning or wire.reasoning_content:
-            delta.reasoning = reasoning
-        if wire.refusal:
-            delta.refusal = wire.refusal
-        if wire.tool_calls:
+    def _complete(self, choice: ChunkChoice) -> None:
+        """Role in every delta, no null where strict clients refuse one, one word for reasoning, our finish reasons."""
+        delta = choice.delta
+        delta.role = "assistant"
+        if delta.reasoning_content is not UNSET:
+            delta.reasoning = delta.reasoning_content or delta.reasoning
+            delta.reasoning_content = UNSET
+        if not delta.reasoning:
+            delta.reasoning = UNSET
+        if not delta.refusal:
+            delta.refusal = UNSET
+        if delta.tool_calls:
             self._calls_tools = True
-            delta.tool_calls = [tool_call(call, place) for place, call in enumerate(wire.tool_calls)]
-            delta.content = wire.content
-        reason = finish_reason(found.finish_reason, self._calls_tools) if found.finish_reason else None
-        logprobs = None if found.logprobs is UNSET else found.logprobs
-        return ChunkChoice(found.index, delta, reason, found.finish_reason or None, logprobs)
+            delta.tool_calls = [tool_call(call, place) for place, call in enumerate(delta.tool_calls)]
+        elif not delta.content:
+            delta.tool_calls = UNSET
+            delta.content = ""
+        else:
+            delta.tool_calls = UNSET
+        if choice.finish_reason is not None:
+            native = choice.native_finish_reason = choice.finish_reason or None
+            choice.finish_reason = finish_reason(native, self._calls_tools) if native else None
 
 
 def tool_call(call: ToolCallDelta, place: int) -> ToolCallDelta:
@@ -284,7 +278,7 @@ def choice(found: WireChoice) -> Choice:
         finish_reason=finish_reason(found.finish_reason, bool(message.tool_calls)),
         native_finish_reason=found.finish_reason,
         message=answer,
-        logprobs=None if found.logprobs is UNSET else found.logprobs,
+        logprobs=found.logprobs,
     )
 
 

@@ -1,0 +1,88 @@
+"""One product for the whole folder: Alice's organization is funded, Charlie is an outsider, three providers are scripted."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import upstream
+from tests.services import Product, Servers, running
+from tests.upstream import Upstream
+
+# Three providers in front of one scripted process; the upstream model's name says which of them was called.
+PROVIDERS = ("primary", "secondary", "tertiary")
+PARAMETERS = "[tools, tool_choice, temperature, max_tokens, stop, seed, response_format]"
+
+
+def catalogue(url: str) -> str:
+    lines = ["providers:"]
+    for name in PROVIDERS:
+        lines.append(
+            f'  - {{slug: {name}, name: {name.title()}, wire: openai, base_url: "{url}", api_key: sk-{name}-secret-key}}'
+        )
+    lines.append("models:")
+    for slug, offered in (("acme/one", PROVIDERS[:1]), ("acme/three", PROVIDERS), ("acme/other", PROVIDERS[2:])):
+        lines += [
+            f"  - slug: {slug}",
+            f'    name: "Acme: {slug}"',
+            "    context_length: 8192",
+            "    input_modalities: [text, image]",
+            "    output_modalities: [text]",
+            "    endpoints:",
+        ]
+        for name in offered:
+            model = f"{slug.split('/')[1]}-{name}"
+            lines.append(
+                f"      - {{provider: {name}, tag: {name}, upstream_model: {model}, max_completion_tokens: 1024,"
+                f" supported_parameters: {PARAMETERS},"
+                ' prices: {prompt: "0.000001", completion: "0.000002", input_cache_read: "0.0000001"}}'
+            )
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Upstream]:
+    with upstream.running() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def shared(servers: Servers, provider: Upstream) -> Iterator[Product]:
+    with running(servers, catalogue=catalogue(provider.url)) as product:
+        yield product
+
+
+@pytest.fixture(scope="session")
+def alice(shared: Product) -> str:
+    return shared.issue_key("alice@example.com", "1000")
+
+
+@pytest.fixture(scope="session")
+def charlie(shared: Product) -> str:
+    return shared.issue_key("charlie@example.com", "1")
+
+
+@pytest.fixture
+def script(provider: Upstream) -> Iterator[Upstream]:
+    """The scripted upstream, without scripts and memories of other tests."""
+    provider.reset()
+    yield provider
+    provider.reset()
+
+
+@pytest.fixture
+def api(shared: Product, alice: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{shared.url}/api/v1", headers={"Authorization": f"Bearer {alice}"}) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(api: httpx.Client) -> Callable[..., httpx.Response]:
+    """Posts a chat request with these fields."""
+
+    def post(model: str = "acme/one", content: str = "Hi", **fields: Any) -> httpx.Response:
+        body = {"model": model, "messages": [{"role": "user", "content": content}], **fields}
+        return api.post("/chat/completions", json=body, timeout=30)
+
+    return post
