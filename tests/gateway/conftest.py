@@ -1,4 +1,4 @@
-"""One product for the whole folder: Alice's organization is funded, Charlie is an outsider, three providers are scripted."""
+"""One product for the whole folder: Alice is funded, Charlie is an outsider, three providers are scripted."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,9 +18,8 @@ PARAMETERS = "[tools, tool_choice, temperature, max_tokens, stop, seed, response
 def catalogue(url: str) -> str:
     lines = ["providers:"]
     for name in PROVIDERS:
-        lines.append(
-            f'  - {{slug: {name}, name: {name.title()}, wire: openai, base_url: "{url}", api_key: sk-{name}-secret-key}}'
-        )
+        secret = f"sk-{name}-secret-key"
+        lines.append(f'  - {{slug: {name}, name: {name.title()}, wire: openai, base_url: "{url}", api_key: {secret}}}')
     lines.append("models:")
     for slug, offered in (("acme/one", PROVIDERS[:1]), ("acme/three", PROVIDERS), ("acme/other", PROVIDERS[2:])):
         lines += [
