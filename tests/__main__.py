@@ -1,6 +1,5 @@
 """`python -m tests`: what `bin/test` becomes when .venv is ready. Every check, then pytest."""
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.local import secret_values
+from tests.environment import of_the_caller
 
 PYTHON = sys.executable
 # What a deployment sets; nothing connects to these servers.
@@ -60,7 +60,7 @@ def pytest(arguments: Sequence[str]) -> Step:
 def passes(step: Step) -> bool:
     print(f"== {step.name}", flush=True)
     begun = time.monotonic()
-    done = subprocess.run(step.argv, env={**os.environ, **step.environment})
+    done = subprocess.run(step.argv, env={**of_the_caller(), **step.environment})
     print(
         f"== {step.name}: {'passed' if done.returncode == 0 else 'FAILED'} in {time.monotonic() - begun:.0f} s",
         flush=True,

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.local import postgres, secret_values
+from tests.environment import of_the_caller
 
-KEPT = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TERM", "COLUMNS", "TZ", "CI", "NO_COLOR", "FORCE_COLOR", "PYTHON"}
-KEPT_PREFIXES = ("LC_", "LD_", "PYTEST_", "PYTHON", "COV_", "PIP_")
 LOCAL_NAMES = {None, "", "localhost", "localhost.localdomain"}
 
 # Directly in /tmp: a socket's path may have 107 bytes.
@@ -26,9 +25,8 @@ atexit.register(shutil.rmtree, DIRECTORY, ignore_errors=True)
 
 
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)}
     return {
-        **kept,
+        **of_the_caller(),
         **secret_values.generate(),
         "DATA_DIR": str(DIRECTORY / "data"),
         "DATABASE_URL": postgres.url(DIRECTORY / "sockets" / "postgres"),

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.local import model
 from gateway.local.environment import ROOT
 from gateway.local.places import runtime_directory
 from tests import isolation
@@ -244,6 +245,7 @@ def test_several_web_processes_share_the_port(start: Callable[..., Run]) -> None
         os.kill(run.services["pids"]["web.1"], signal.SIGKILL)
 
 
+@pytest.mark.skipif(not model.is_installed(), reason="started with TURNPIKE_LOCAL_MODEL=0")
 def test_the_pasted_curl_gets_a_completion(start: Callable[..., Run]) -> None:
     run = start(TURNPIKE_LOCAL_MODEL="1").wait_for_banner()
     _, _, pasted = run.output.partition("Try it:")
