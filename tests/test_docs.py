@@ -11,7 +11,7 @@ from gateway.local.environment import ROOT
 
 README = (ROOT / "README.md").read_text()
 API = (ROOT / "docs/api.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "bench/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*ROOT.glob("[CR]*.md"), ROOT / "bench/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 READERS = [ROOT / "gateway/settings.py", ROOT / "bin/bootstrap.py", *(ROOT / "gateway/local").glob("*.py")]
 # How Python and the shell read a variable here.
 READ = re.compile(r'(?:\benv\.\w+|environ(?:ment)?\.get|\bis_given|\bnumber)\(\s*"([A-Z][A-Z0-9_]*)"')
