@@ -20,6 +20,8 @@ PRODUCTION = {
 }
 # makemigrations looks for a database and warns where it finds none; which one must not depend on the machine.
 NO_DATABASE = {"DATABASE_URL": "postgresql:///turnpike?host=/nonexistent", **secret_values.generate()}
+# In full the tests run one by one: some measure time or load the machine.
+QUICK = ["-m", "not slow", "-n", "2", "--dist", "loadfile"]
 QUIET = ["-W", "ignore::RuntimeWarning"]
 
 
@@ -33,7 +35,7 @@ class Step:
 def main(arguments: Sequence[str]) -> int:
     for_pytest = [word for word in arguments if word != "--quick"]
     if "--quick" in arguments:
-        for_pytest = ["-m", "not slow", *for_pytest]
+        for_pytest = [*QUICK, *for_pytest]
     with tempfile.TemporaryDirectory(prefix="turnpike-check-") as directory:
         production = {**PRODUCTION, **secret_values.generate(), "DATA_DIR": directory}
         failed = [step.name for step in [*checks(production), pytest(for_pytest)] if not passes(step)]
