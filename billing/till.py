@@ -7,7 +7,7 @@ lost connection repeats the whole batch and a failed batch is repeated item by i
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 from uuid import UUID
 
@@ -25,9 +25,10 @@ TOUCH_INTERVAL_S = 10.0
 # A hold expires 60 s after its last touch at the earliest; after this long without one the answer must stop.
 TRUSTED_S = 40.0
 ADMIT_PATIENCE_S = 5.0
-SETTLE_PATIENCE_S = 0.25
+# Also how long a complete answer waits for its settlement while the till is away.
 RECONNECT_S = 0.25
 BARE_RECORD = msgspec.Raw(b'{"outcome": "error"}')
+CANCELLED_RECORD = msgspec.Raw(b'{"outcome": "cancelled"}')
 SESSION = "-c statement_timeout=5s -c lock_timeout=500ms -c synchronous_commit=on"
 
 
@@ -88,7 +89,7 @@ class Hold:
 
 
 class _Waiting:
-    __slots__ = ("budgets", "deadline", "future", "item", "organization", "sent_at")
+    __slots__ = ("budgets", "deadline", "future", "item", "organization", "sent_at", "trusted_until")
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class _Waiting:
         self.future = future
         self.deadline = deadline
         self.sent_at: float | None = None
+        self.trusted_until = 0.0
 
 
 encode = msgspec.json.Encoder().encode
@@ -148,7 +150,13 @@ class Till:
         """Opens a hold. Raises Refused, KeyRevoked or TillAway."""
         budgets = item.budgets
         waiting = self._submit(organization, budgets, item, self._loop.time() + ADMIT_PATIENCE_S)
-        result = await waiting.future
+        try:
+            result = await waiting.future
+        except asyncio.CancelledError:
+            # The client left in the moment between the answer and its being taken.
+            if not waiting.future.cancelled() and not waiting.future.exception():
+                self._give_back(waiting, waiting.future.result())
+            raise
         if result.status == "granted":
             hold = Hold(item.generation, organization, budgets, result.amount, waiting.sent_at or 0.0)
             self._open[item.generation] = hold
@@ -164,12 +172,7 @@ class Till:
 
         Raises HoldGone when there was no hold any more: then nothing was charged and nothing may be answered.
         """
-        waiting = self.settle_soon(hold, item)
-        while not waiting.done():
-            await asyncio.wait([waiting], timeout=SETTLE_PATIENCE_S)
-            if not waiting.done() and not self.is_connected and hold.is_trusted(self._loop.time()):
-                return Result(status="done", charge=item.charge)
-        result = waiting.result()
+        result = await self.settle_soon(hold, item)
         if result.status == "gone":
             raise HoldGone(hold.generation)
         return result
@@ -177,7 +180,9 @@ class Till:
     def settle_soon(self, hold: Hold, item: Settle) -> asyncio.Future[Result]:
         """Queues a settlement, which is repeated until the till has taken it."""
         self._open.pop(hold.generation, None)
-        return self._submit(hold.organization, hold.budgets, item, None).future
+        waiting = self._submit(hold.organization, hold.budgets, item, None)
+        waiting.trusted_until = hold.sent_at + TRUSTED_S
+        return waiting.future
 
     def _submit(
         self, organization: UUID, budgets: tuple[UUID, ...], item: Admit | Settle, deadline: float | None
@@ -214,6 +219,7 @@ class Till:
                     logger.warning("the till is away: %s", str(error).strip())
                 self._queue = deque(self._still_wanted(list(self._queue)))
                 await asyncio.sleep(RECONNECT_S)
+                self._let_answers_go([*batch, *self._queue])
             except psycopg.Error as error:
                 if len(batch) > 1:
                     break
@@ -231,6 +237,13 @@ class Till:
             return False
         waiting.item = msgspec.structs.replace(item, record=BARE_RECORD)
         return True
+
+    def _let_answers_go(self, batch: Iterable[_Waiting]) -> None:
+        """The till is away: complete answers may go out, as their settlements are kept and repeated here."""
+        now = self._loop.time()
+        for waiting in batch:
+            if isinstance(waiting.item, Settle) and now < waiting.trusted_until:
+                resolve(waiting, Result(status="done", charge=waiting.item.charge))
 
     def _still_wanted(self, batch: list[_Waiting]) -> list[_Waiting]:
         """Without the admissions that have waited for too long, or whose client left before they were sent."""
@@ -271,14 +284,17 @@ class Till:
             self._resolve(waiting, result)
 
     def _resolve(self, waiting: _Waiting, result: Result) -> None:
-        if waiting.future.cancelled() and isinstance(waiting.item, Admit) and result.status == "granted":
-            # Its client left while it waited: what was just held is given back.
-            item = waiting.item
-            record = msgspec.Raw(b'{"outcome": "cancelled"}')
-            hold = Hold(item.generation, waiting.organization, waiting.budgets, result.amount, 0.0)
-            self.settle_soon(hold, Settle(item.generation, 0, 0, 0, record))
-            return
-        resolve(waiting, result)
+        if waiting.future.cancelled():
+            self._give_back(waiting, result)
+        else:
+            resolve(waiting, result)
+
+    def _give_back(self, waiting: _Waiting, result: Result) -> None:
+        """A hold whose client has left is closed with nothing."""
+        if isinstance(waiting.item, Admit) and result.status == "granted":
+            generation = waiting.item.generation
+            hold = Hold(generation, waiting.organization, waiting.budgets, result.amount, 0.0)
+            self.settle_soon(hold, Settle(generation, 0, 0, 0, CANCELLED_RECORD))
 
     def _schedule_touch(self) -> None:
         self._touch_at = self._loop.time()
