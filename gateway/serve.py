@@ -34,6 +34,7 @@ def main() -> None:
         lifespan="on",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         date_header=True,
         backlog=4096,

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import httptools
 import httpx
+from msgspec import Struct
 
 CONNECT_TIMEOUT_S = 3.0
 # A first answer may take long; between two pieces of one, and for all of it, there are limits too.
@@ -251,6 +252,14 @@ class Body(httpx.AsyncByteStream):
             yield data
 
 
+class Answer(Struct, frozen=True):
+    """A response's head; its body is still to be read or closed."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: Body
+
+
 class UpstreamTransport(httpx.AsyncBaseTransport):
     """Keeps idle connections per origin. One a process, used from its event loop alone."""
 
@@ -260,20 +269,31 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         self._tls.set_alpn_protocols(["http/1.1"])
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """`extensions["timeout"]`: connect, read (to the first byte), total; seconds."""
-        url = request.url
-        origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+        """For httpx's own client. `extensions["timeout"]`: connect, read (to the first byte); seconds."""
         timeout = request.extensions.get("timeout", {})
-        data = serialise(request)
+        answer = await self.exchange(
+            origin_of(request.url),
+            serialise(request),
+            connect_timeout=timeout.get("connect") or CONNECT_TIMEOUT_S,
+            first_byte_timeout=timeout.get("read") or FIRST_BYTE_TIMEOUT_S,
+        )
+        return httpx.Response(answer.status, headers=answer.headers, stream=answer.body, request=request)
+
+    async def exchange(
+        self,
+        origin: Origin,
+        data: bytes,
+        *,
+        connect_timeout: float = CONNECT_TIMEOUT_S,
+        first_byte_timeout: float = FIRST_BYTE_TIMEOUT_S,
+        total_timeout: float = TOTAL_TIMEOUT_S,
+    ) -> Answer:
+        """The request's bytes for the answer's head. The hot path: httpx's objects cost as much as the rest."""
         kept = self._take(origin)
         while True:
-            connection = kept or await self._connect(origin, timeout.get("connect") or CONNECT_TIMEOUT_S)
+            connection = kept or await self._connect(origin, connect_timeout)
             try:
-                await connection.exchange(
-                    data,
-                    first_byte_timeout=timeout.get("read") or FIRST_BYTE_TIMEOUT_S,
-                    total_timeout=timeout.get("total") or TOTAL_TIMEOUT_S,
-                )
+                await connection.exchange(data, first_byte_timeout=first_byte_timeout, total_timeout=total_timeout)
             except httpx.ReadError:
                 is_stale = connection.went_stale
                 connection.finish()
@@ -284,9 +304,7 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
             except BaseException:
                 connection.finish()
                 raise
-            return httpx.Response(
-                connection.status, headers=connection.headers, stream=Body(self, origin, connection), request=request
-            )
+            return Answer(connection.status, connection.headers, Body(self, origin, connection))
 
     def keep(self, origin: Origin, connection: Connection) -> None:
         idle = self._idle.setdefault(origin, deque())
@@ -325,6 +343,10 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
         return connection
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
 def serialise(request: httpx.Request) -> bytes:

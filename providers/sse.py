@@ -9,32 +9,38 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 class EventParser:
     """Feeds on bytes, returns the `data` payloads of complete events. Names, ids and comments are dropped."""
 
-    __slots__ = ("_data", "_rest")
+    __slots__ = ("_rest",)
 
     def __init__(self) -> None:
         self._rest = b""
-        self._data: list[bytes] = []
 
     def feed(self, received: bytes) -> list[bytes]:
         if self._rest:
             received = self._rest + received
-        lines = received.split(b"\n")
-        self._rest = lines.pop()
+        if b"\r" in received:
+            # A CR at the very end may be half of a line's end.
+            tail = received[-1:] if received.endswith(b"\r") else b""
+            received = received.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n") + tail
+        events = received.split(b"\n\n")
+        self._rest = events.pop()
         if len(self._rest) > MAX_EVENT_BYTES:
             raise UpstreamError(Kind.PROTOCOL, "the provider sent an event without end")
         payloads = []
-        for line in lines:
-            if line.endswith(b"\r"):
-                line = line[:-1]
-            if line.startswith(b"data:"):
-                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
-            elif not line and self._data:
-                payloads.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
-                self._data = []
+        for event in events:
+            if event.startswith(b"data: ") and b"\n" not in event:
+                payloads.append(event[6:])
+            elif (payload := data_of(event)) is not None:
+                payloads.append(payload)
         return payloads
 
     def end(self) -> list[bytes]:
         """What was left without its closing blank line, which some servers forget at the very end."""
-        payloads = self.feed(b"\n\n")
-        self._rest = b""
-        return payloads
+        rest, self._rest = self._rest.removesuffix(b"\r"), b""
+        payload = data_of(rest)
+        return [] if payload is None else [payload]
+
+
+def data_of(event: bytes) -> bytes | None:
+    """The event's data lines, joined; None if it has none."""
+    lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None

@@ -1,7 +1,6 @@
 """One attempt at one endpoint: the adapter's call over the transport, failures told as UpstreamError."""
 
 from functools import lru_cache
-from typing import cast
 
 import httpx
 
@@ -9,7 +8,7 @@ from providers.adapters import WIRES
 from providers.adapters.base import Adapter, Call
 from providers.canonical import Completion, Event, Request
 from providers.errors import Kind, UpstreamError
-from providers.http import CONNECT_TIMEOUT_S, FIRST_BYTE_TIMEOUT_S, TOTAL_TIMEOUT_S, Body, UpstreamTransport
+from providers.http import FIRST_BYTE_TIMEOUT_S, Body, Origin, UpstreamTransport, origin_of, serialise
 from providers.snapshot import Endpoint
 from providers.sse import EventParser
 
@@ -46,28 +45,28 @@ async def stream(
 
 
 async def send(http: UpstreamTransport, endpoint: Endpoint, adapter: Adapter, call: Call) -> Body:
-    timeout = {
-        "connect": CONNECT_TIMEOUT_S,
-        "read": endpoint.first_token_timeout_s or FIRST_BYTE_TIMEOUT_S,
-        "total": TOTAL_TIMEOUT_S,
-    }
-    request = httpx.Request(
-        "POST",
-        url(endpoint.provider.base_url + call.path),
-        headers=headers(tuple(call.headers.items())),
-        content=call.body,
-        extensions={"timeout": timeout},
+    origin, head = request_head(endpoint.provider.base_url + call.path, tuple(call.headers.items()))
+    answer = await http.exchange(
+        origin,
+        b"%scontent-length: %d\r\n\r\n%s" % (head, len(call.body), call.body),
+        first_byte_timeout=endpoint.first_token_timeout_s or FIRST_BYTE_TIMEOUT_S,
     )
-    response = await http.handle_async_request(request)
-    body = cast(Body, response.stream)
-    if response.status_code == 200:
-        return body
-    if response.is_success or response.is_redirect:
-        body.close()
-        raise UpstreamError(
-            Kind.PROTOCOL, f"the provider answered with status {response.status_code}", status=response.status_code
-        )
-    raise adapter.error(response.status_code, dict(response.headers), await body.read_all(MAX_ERROR_BYTES))
+    if answer.status == 200:
+        return answer.body
+    if answer.status < 400:
+        answer.body.close()
+        message = f"the provider answered with status {answer.status}"
+        raise UpstreamError(Kind.PROTOCOL, message, status=answer.status)
+    headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in answer.headers}
+    raise adapter.error(answer.status, headers, await answer.body.read_all(MAX_ERROR_BYTES))
+
+
+@lru_cache(maxsize=4096)
+def request_head(url: str, own: tuple[tuple[str, str], ...]) -> tuple[Origin, bytes]:
+    """Where it goes, and its bytes up to the body's length: the same for all requests to an endpoint."""
+    request = httpx.Request("POST", url, headers=[*HEADERS, *own])
+    request.headers.pop("content-length", None)
+    return origin_of(request.url), serialise(request).removesuffix(b"\r\n")
 
 
 class EventStream:
@@ -119,14 +118,3 @@ def translated(error: httpx.TransportError) -> UpstreamError:
             return UpstreamError(Kind.RESET, str(error))
         case _:
             return UpstreamError(Kind.PROTOCOL, str(error))
-
-
-@lru_cache(maxsize=4096)
-def headers(own: tuple[tuple[str, str], ...]) -> httpx.Headers:
-    """Parsed once: a request made of them copies a list."""
-    return httpx.Headers([*HEADERS, *own])
-
-
-@lru_cache(maxsize=4096)
-def url(text: str) -> httpx.URL:
-    return httpx.URL(text)

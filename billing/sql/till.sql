@@ -23,7 +23,9 @@ $$;
 -- Locks: wallets in the order of their ids, then the budgets of that organization, so calls cannot deadlock. Every
 -- wallet and budget is written once per call. Any error rolls the whole call back; the client then repeats it item by
 -- item. Every item may be repeated: an admit returns the grant that it has, a settle what it closed with.
-CREATE OR REPLACE FUNCTION till(batch jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+--
+-- Sequential scans are off: these tables look empty to the planner at times, and are then full of dead rows.
+CREATE OR REPLACE FUNCTION till(batch jsonb) RETURNS jsonb LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     -- A hold expires 12 ticks after admit or last touch; a tick is 5 s or more.
     hold_ticks CONSTANT bigint := 12;
@@ -204,7 +206,8 @@ END
 $$;
 
 -- A process is alive: its holds expire later, and what they have used so far is noted. Returns the ids without a hold.
-CREATE OR REPLACE FUNCTION till_touch(ids uuid[], progresses bigint[]) RETURNS SETOF uuid LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION till_touch(ids uuid[], progresses bigint[]) RETURNS SETOF uuid LANGUAGE sql
+SET enable_seqscan = off AS $$
     WITH touched AS (
         UPDATE billing_hold h SET due_tick = (SELECT value FROM billing_tick) + 12, progress = greatest(h.progress, x.progress)
             FROM unnest(ids, progresses) AS x(id, progress) WHERE h.generation = x.id RETURNING h.generation
