@@ -60,6 +60,7 @@ DECLARE
     room bigint;
     charged bigint;
     refusal jsonb;
+    granted jsonb;
 BEGIN
     SELECT value INTO now_tick FROM billing_tick;
     FOR part IN SELECT * FROM jsonb_to_recordset(batch) AS x(organization uuid, budgets uuid[], items jsonb) LOOP
@@ -125,18 +126,20 @@ BEGIN
                     amount := least(amount, room);
                 END LOOP;
 
-                SELECT * INTO h FROM billing_hold WHERE generation = item.generation;
-                IF FOUND THEN
-                    results := results || jsonb_build_object('status', 'granted', 'amount', h.wallet_amount);
-                    CONTINUE;
-                ELSIF refusal IS NOT NULL THEN
-                    results := results || refusal;
+                IF refusal IS NULL THEN
+                    INSERT INTO billing_hold
+                        (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
+                        VALUES (item.generation, w.organization_id, amount, amount, now_tick + hold_ticks, item.budgets,
+                                item.record)
+                        ON CONFLICT DO NOTHING;
+                END IF;
+                IF refusal IS NOT NULL OR NOT FOUND THEN
+                    -- It may be a repetition: then what was granted stands.
+                    SELECT jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO granted
+                        FROM billing_hold WHERE generation = item.generation;
+                    results := results || coalesce(granted, refusal);
                     CONTINUE;
                 END IF;
-                INSERT INTO billing_hold
-                    (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
-                    VALUES (item.generation, w.organization_id, amount, amount, now_tick + hold_ticks, item.budgets,
-                            item.record);
                 w.held := w.held + amount;
                 FOR n IN 1..cardinality(item.budgets) LOOP
                     i := array_position(b_ids, item.budgets[n]);

@@ -1,0 +1,50 @@
+"""A change of the catalogue is served by every running process within a second, whoever made it."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.gateway.conftest import catalogue
+from tests.services import Product, Servers, running
+from tests.upstream import Upstream
+
+PROCESSES = 3
+
+
+@pytest.fixture(scope="module")
+def product(servers: Servers, provider: Upstream) -> Iterator[Product]:
+    with running(servers, catalogue=catalogue(provider.url), web=PROCESSES) as product:
+        yield product
+
+
+def prompt_prices(product: Product) -> set[str]:
+    """The price of acme/one as the processes tell it; a connection each, so that each of them is asked in time."""
+    found = set()
+    for _ in range(PROCESSES * 8):
+        rows = httpx.get(f"{product.url}/api/v1/models").json()["data"]
+        found |= {row["pricing"]["prompt"] for row in rows if row["id"] == "acme/one"} or {"not listed"}
+    return found
+
+
+def within_a_second(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+    return condition()
+
+
+def test_an_import_is_served_by_all(product: Product, provider: Upstream) -> None:
+    text = catalogue(provider.url)
+    for price in ("0.000003", "0.000004", "0.000001"):
+        product.import_catalogue(text.replace('prompt: "0.000001"', f'prompt: "{price}"'))
+        assert within_a_second(lambda price=price: prompt_prices(product) == {price})  # type: ignore[misc]
+
+
+def test_a_switch_in_the_database_is_served_by_all(product: Product) -> None:
+    product.sql("UPDATE providers_provider SET is_enabled = false WHERE slug = 'primary'")
+    assert within_a_second(lambda: prompt_prices(product) == {"not listed"})
+    product.sql("UPDATE providers_provider SET is_enabled = true WHERE slug = 'primary'")
+    assert within_a_second(lambda: prompt_prices(product) == {"0.000001"})
