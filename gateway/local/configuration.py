@@ -48,8 +48,8 @@ def read(arguments: Sequence[str]) -> Configuration:
     return Configuration(
         data=data_directory(),
         host=os.environ.get("HOST") or "127.0.0.1",
-        port=number("PORT", 8000),
-        web_processes=max(1, number("WEB_PROCESSES", 1)),
+        port=number("PORT", 8000, 65535),
+        web_processes=max(1, number("WEB_PROCESSES", 1, 256)),
         refresh=refresh,
         runs_postgres=runs_postgres,
         runs_valkey=not is_given("REDIS_URL"),
@@ -59,10 +59,10 @@ def read(arguments: Sequence[str]) -> Configuration:
     )
 
 
-def number(name: str, default: int) -> int:
+def number(name: str, default: int, most: int) -> int:
     text = os.environ.get(name) or str(default)
-    if not text.isdecimal():
-        raise Problem(f"{name} must be a number, not {text!r}")
+    if not text.isdecimal() or int(text) > most:
+        raise Problem(f"{name} must be a number up to {most}, not {text!r}")
     return int(text)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -149,6 +150,7 @@ class Supervisor:
         for group, children in reversed(self.groups.items()):
             await asyncio.gather(*(child.stop(GRACE_S[group], self.hurry) for child in children))
         self._services_file.unlink(missing_ok=True)
+        shutil.rmtree(self.runtime, ignore_errors=True)
 
     def _environment(self) -> dict[str, str]:
         """What the children see: the caller's variables, and what is ours where the caller gave none."""
