@@ -57,7 +57,7 @@ class ChatCompletions(InferenceView):
 
 def origin(request: LeanRequest) -> Origin:
     return Origin(
-        http_referer=request.header(b"referer"),
+        http_referer=request.header(b"http-referer") or request.header(b"referer"),
         app_title=request.header(b"x-openrouter-title") or request.header(b"x-title"),
         user_agent=request.header(b"user-agent"),
         session_id=request.header(b"x-session-id"),
