@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from accounts.models import Window
 from billing.errors import HoldGone, KeyRevoked, Refused, TillAway, TillError
+from billing.link import Link
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ ADMIT_PATIENCE_S = 5.0
 RECONNECT_S = 0.25
 BARE_RECORD = msgspec.Raw(b'{"outcome": "error"}')
 CANCELLED_RECORD = msgspec.Raw(b'{"outcome": "cancelled"}')
+STATEMENTS = {"till (jsonb)": "SELECT till($1)::text", "touch (jsonb)": "SELECT till_touch($1)::text"}
 SESSION = "-c statement_timeout=5s -c lock_timeout=500ms -c synchronous_commit=on"
 
 
@@ -115,7 +117,7 @@ decode = msgspec.json.Decoder(list[Result]).decode
 class Till:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._link: Link | None = None
         self._queue: deque[_Waiting] = deque()
         self._in_flight = 0
         self._open: dict[UUID, Hold] = {}
@@ -135,12 +137,12 @@ class Till:
             await asyncio.sleep(0.02)
         if self._task is not None:
             self._task.cancel()
-        if self._connection is not None:
-            await self._connection.close()
+        if self._link is not None:
+            self._link.close()
 
     @property
     def is_connected(self) -> bool:
-        return self._connection is not None and not self._connection.closed
+        return self._link is not None and self._link.is_open
 
     @property
     def open_holds(self) -> int:
@@ -257,7 +259,7 @@ class Till:
         return wanted
 
     async def _call(self, batch: list[_Waiting]) -> None:
-        connection = await self._connected()
+        link = await self._connected()
         parts: dict[UUID, list[_Waiting]] = {}
         for waiting in batch:
             parts.setdefault(waiting.organization, []).append(waiting)
@@ -276,9 +278,8 @@ class Till:
                 for part in ordered
             ]
         )
-        cursor = await connection.execute("SELECT till(%s)::text", (payload.decode(),), prepare=True)
-        row = await cursor.fetchone()
-        results = decode(row[0]) if row else []
+        rows = await link.call("till", [payload])
+        results = decode(rows[0] or b"[]")
         flat = [waiting for part in ordered for waiting in part]
         for waiting, result in zip(flat, results, strict=True):
             self._resolve(waiting, result)
@@ -308,13 +309,9 @@ class Till:
         if not holds:
             return
         sent_at = self._loop.time()
-        ids = [hold.generation for hold in holds]
+        notes = encode([{"id": hold.generation, "progress": hold.progress()} for hold in holds])
         try:
-            connection = await self._connected()
-            cursor = await connection.execute(
-                "SELECT till_touch(%s, %s)", (ids, [hold.progress() for hold in holds]), prepare=True
-            )
-            gone = {row[0] for row in await cursor.fetchall()}
+            gone = {UUID(bytes(row or b"").decode()) for row in await (await self._connected()).call("touch", [notes])}
         except psycopg.Error as error:
             logger.warning("holds could not be touched: %s", str(error).strip())
             return
@@ -324,13 +321,11 @@ class Till:
             elif self._open.get(hold.generation) is hold:
                 hold.on_gone()
 
-    async def _connected(self) -> psycopg.AsyncConnection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = None
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._conninfo, autocommit=True, options=SESSION, connect_timeout=2
-            )
-        return self._connection
+    async def _connected(self) -> Link:
+        if self._link is None or not self._link.is_open:
+            self._link = None
+            self._link = await Link.connect(self._conninfo, SESSION, STATEMENTS)
+        return self._link
 
     async def ping(self) -> bool:
         """Whether PostgreSQL answers, asked on a connection of its own so that it waits behind nothing."""

@@ -208,14 +208,17 @@ BEGIN
 END
 $$;
 
--- A process is alive: its holds expire later, and what they have used so far is noted. Returns the ids without a hold.
-CREATE OR REPLACE FUNCTION till_touch(ids uuid[], progresses bigint[]) RETURNS SETOF uuid LANGUAGE sql
-SET enable_seqscan = off AS $$
-    WITH touched AS (
-        UPDATE billing_hold h SET due_tick = (SELECT value FROM billing_tick) + 12, progress = greatest(h.progress, x.progress)
-            FROM unnest(ids, progresses) AS x(id, progress) WHERE h.generation = x.id RETURNING h.generation
+-- A process is alive: its holds expire later, and what they have used so far is noted. `notes`: [{"id", "progress"}].
+-- Returns the ids without a hold.
+CREATE OR REPLACE FUNCTION till_touch(notes jsonb) RETURNS SETOF uuid LANGUAGE sql SET enable_seqscan = off AS $$
+    WITH noted AS (
+        SELECT * FROM jsonb_to_recordset(notes) AS x(id uuid, progress bigint) ORDER BY id
+    ), touched AS (
+        UPDATE billing_hold h
+            SET due_tick = (SELECT value FROM billing_tick) + 12, progress = greatest(h.progress, noted.progress)
+            FROM noted WHERE h.generation = noted.id RETURNING h.generation
     )
-    SELECT id FROM unnest(ids) id EXCEPT SELECT generation FROM touched
+    SELECT id FROM noted EXCEPT SELECT generation FROM touched
 $$;
 
 -- One tick when the last is 5 s ago or more: time that the till was down or nobody ticked does not count.

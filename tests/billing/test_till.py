@@ -1,9 +1,11 @@
 """The till against a real PostgreSQL: what it grants, charges and refuses, also when things go wrong."""
 
 import asyncio
+import json
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -365,6 +367,11 @@ def tick_on(book: Book, ticks: int) -> None:
     book.sql("UPDATE billing_tick SET value = value + %s", (ticks,))
 
 
+def touch(book: Book, hold: Hold, progress: int) -> list[tuple[Any, ...]]:
+    notes = json.dumps([{"id": str(hold.generation), "progress": progress}])
+    return book.sql("SELECT till_touch(%s)", (notes,))
+
+
 def expire(book: Book) -> int:
     return int(book.value("SELECT till_expire()"))
 
@@ -372,7 +379,7 @@ def expire(book: Book) -> int:
 @pytest.fixture
 def calm(book: Book) -> None:
     """No holds of other tests that could expire in this one."""
-    book.sql("SELECT till_touch(array_agg(generation), array_agg(0::bigint)) FROM billing_hold")
+    book.sql("SELECT till_touch(jsonb_agg(jsonb_build_object('id', generation, 'progress', 0))) FROM billing_hold")
     tick_on(book, 12)
     while expire(book):
         pass
@@ -384,7 +391,7 @@ async def test_a_hold_expires_after_12_ticks_at_what_was_noted(
 ) -> None:
     account = book.account(1000)
     hold = await till.admit(account.organization, account.asks(400))
-    book.sql("SELECT till_touch(ARRAY[%s::uuid], ARRAY[%s::bigint])", (hold.generation, progress))
+    touch(book, hold, progress)
     tick_on(book, 11)
     assert expire(book) == 0
     tick_on(book, 1)
@@ -402,7 +409,7 @@ async def test_touching_puts_the_end_off_and_progress_only_grows(till: Till, boo
     hold = await till.admit(account.organization, account.asks(400))
     for progress in (80, 50):
         tick_on(book, 10)
-        assert book.sql("SELECT till_touch(ARRAY[%s::uuid], ARRAY[%s::bigint])", (hold.generation, progress)) == []
+        assert touch(book, hold, progress) == []
     tick_on(book, 11)
     assert expire(book) == 0
     tick_on(book, 1)
@@ -462,8 +469,8 @@ async def test_a_settled_hold_is_not_touched_any_more(till: Till, book: Book) ->
 
 
 def terminate(book: Book, till: Till) -> None:
-    assert till._connection is not None
-    book.sql("SELECT pg_terminate_backend(%s)", (till._connection.info.backend_pid,))
+    assert till._link is not None
+    book.sql("SELECT pg_terminate_backend(%s)", (till._link._pgconn.backend_pid,))
 
 
 async def test_a_connection_lost_in_the_middle_of_a_settlement_charges_once(till: Till, book: Book) -> None:

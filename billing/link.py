@@ -1,0 +1,108 @@
+"""A PostgreSQL connection that carries out one prepared statement at a time, on libpq through psycopg's `pq` layer.
+
+psycopg's cursors and waiting generators cost the event loop more than all the rest of a till call; here is a statement
+sent, a callback when bytes come, and a future.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import pq
+
+CONNECT_TIMEOUT_S = 2
+# Above the server's own statement_timeout: what takes longer is a server that does not answer at all.
+CALL_TIMEOUT_S = 6.0
+GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+
+
+class Link:
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[list[bytes | None]] | None = None
+        self._result: pq.abc.PGresult | None = None
+        self._loop.add_reader(self._pgconn.socket, self._on_readable)
+
+    @classmethod
+    async def connect(cls, conninfo: str, options: str, statements: Mapping[str, str]) -> "Link":
+        """`statements` are prepared: "name (types)" to its SQL. Raises psycopg.Error."""
+        connection = await psycopg.AsyncConnection.connect(
+            conninfo, autocommit=True, options=options, connect_timeout=CONNECT_TIMEOUT_S
+        )
+        try:
+            for name, statement in statements.items():
+                await connection.execute(f"PREPARE {name} AS {statement}".encode())
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(connection)
+
+    @property
+    def is_open(self) -> bool:
+        return self._pgconn.status == pq.ConnStatus.OK
+
+    def close(self) -> None:
+        if not self._connection.closed:
+            self._loop.remove_reader(self._pgconn.socket)
+            self._loop.remove_writer(self._pgconn.socket)
+            self._pgconn.finish()
+        self._fail(psycopg.OperationalError("the connection was closed"))
+
+    async def call(self, name: str, parameters: Sequence[bytes]) -> list[bytes | None]:
+        """The first column of the statement's rows. Raises psycopg.Error; the connection is closed if it was that."""
+        self._answer = self._loop.create_future()
+        timer = self._loop.call_later(CALL_TIMEOUT_S, self.close)
+        try:
+            self._pgconn.send_query_prepared(name.encode(), parameters)
+            self._flush()
+            return await self._answer
+        except psycopg.Error:
+            if not self.is_open:
+                self.close()
+            raise
+        finally:
+            timer.cancel()
+
+    def _flush(self) -> None:
+        """Large batches do not fit into the socket at once."""
+        try:
+            if self._pgconn.flush():
+                self._loop.add_writer(self._pgconn.socket, self._flush)
+            else:
+                self._loop.remove_writer(self._pgconn.socket)
+        except psycopg.Error as error:
+            self._lose(error)
+
+    def _on_readable(self) -> None:
+        try:
+            self._pgconn.consume_input()
+            while not self._pgconn.is_busy():
+                result = self._pgconn.get_result()
+                if result is None:
+                    self._finish()
+                    return
+                self._result = result
+        except psycopg.Error as error:
+            self._lose(error)
+
+    def _finish(self) -> None:
+        result, self._result = self._result, None
+        if result is None or self._answer is None or self._answer.done():
+            return
+        if result.status in GOOD:
+            self._answer.set_result([result.get_value(row, 0) for row in range(result.ntuples)])
+        else:
+            self._answer.set_exception(psycopg.errors.error_from_result(result))
+            if not self.is_open:
+                self.close()
+
+    def _lose(self, error: psycopg.Error) -> None:
+        self._fail(error)
+        self.close()
+
+    def _fail(self, error: psycopg.Error) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
