@@ -90,7 +90,8 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        reusable = self.is_complete and self._is_kept_alive and self._lost is None
+        # A large answer that nobody read may have come whole and left its reading paused.
+        reusable = self.is_complete and self._is_kept_alive and self._lost is None and not self._is_paused
         if not reusable:
             self.abort()
         self.is_fresh = False
@@ -133,7 +134,7 @@ class Connection(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._waiter is None:
+        if self._waiter is None or self._waiter.done():
             return
         if self.loop.time() < self._deadline:
             self._timer = self.loop.call_at(self._deadline, self._on_timer)
