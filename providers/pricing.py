@@ -28,23 +28,23 @@ class Price(Struct, frozen=True):
 
     def amount(self, usage: Usage) -> int:
         """nano-USD, rounded once, half up."""
+        return nano(self.prompt_part(usage) + self.completion_part(usage))
+
+    def prompt_part(self, usage: Usage) -> int:
+        """pico-USD, the price of the request itself included."""
         read = self.prompt if self.input_cache_read is None else self.input_cache_read
         write = self.prompt if self.input_cache_write is None else self.input_cache_write
-        reasoning = self.completion if self.internal_reasoning is None else self.internal_reasoning
         plain = usage.prompt - usage.cached - usage.cache_write
-        pico = (
-            plain * self.prompt
-            + usage.cached * read
-            + usage.cache_write * write
-            + (usage.completion - usage.reasoning) * self.completion
-            + usage.reasoning * reasoning
-            + (self.request or 0)
-        )
-        return nano(pico)
+        return plain * self.prompt + usage.cached * read + usage.cache_write * write + (self.request or 0)
+
+    def completion_part(self, usage: Usage) -> int:
+        """pico-USD."""
+        reasoning = self.completion if self.internal_reasoning is None else self.internal_reasoning
+        return (usage.completion - usage.reasoning) * self.completion + usage.reasoning * reasoning
 
     def bound(self, prompt_tokens: int, completion_tokens: int) -> int:
         """The most that a request of this size can cost: nano-USD, rounded up."""
-        prompt = max(self.prompt, self.input_cache_write or 0)
+        prompt = max(self.prompt, self.input_cache_read or 0, self.input_cache_write or 0)
         completion = max(self.completion, self.internal_reasoning or 0)
         return -(-(prompt_tokens * prompt + completion_tokens * completion + (self.request or 0)) // PICO_PER_NANO)
 
