@@ -13,7 +13,7 @@ from psycopg import pq
 
 CONNECT_TIMEOUT_S = 2
 # Above the server's own statement_timeout: what takes longer is a server that does not answer at all.
-CALL_TIMEOUT_S = 6.0
+CALL_TIMEOUT_S = 5.0
 GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 

@@ -31,7 +31,7 @@ RECONNECT_S = 0.25
 BARE_RECORD = msgspec.Raw(b'{"outcome": "error"}')
 CANCELLED_RECORD = msgspec.Raw(b'{"outcome": "cancelled"}')
 STATEMENTS = {"till (jsonb)": "SELECT till($1)::text", "touch (jsonb)": "SELECT till_touch($1)::text"}
-SESSION = "-c statement_timeout=5s -c lock_timeout=500ms -c synchronous_commit=on"
+SESSION = "-c statement_timeout=4s -c lock_timeout=500ms -c synchronous_commit=on"
 
 
 class Admit(Struct, frozen=True, tag_field="op", tag="admit"):
@@ -84,7 +84,7 @@ class Hold:
         # When the admit or last touch that succeeded was sent, on the loop's clock.
         self.sent_at = sent_at
         self.progress: Callable[[], int] = int
-        self.on_gone: Callable[[], None] = lambda: None
+        self.on_gone: Callable[[], object] = lambda: None
 
     def is_trusted(self, now: float) -> bool:
         return now - self.sent_at < TRUSTED_S
@@ -172,10 +172,10 @@ class Till:
     async def settle(self, hold: Hold, item: Settle) -> Result:
         """Closes a hold and waits until that is true; while the till is away only a moment (the settlement is kept).
 
-        Raises HoldGone when there was no hold any more: then nothing was charged and nothing may be answered.
+        Raises HoldGone when there was something to charge and no hold any more: then nothing may be answered.
         """
         result = await self.settle_soon(hold, item)
-        if result.status == "gone":
+        if result.status == "gone" and item.charge:
             raise HoldGone(hold.generation)
         return result
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
 from msgspec import Struct
@@ -118,8 +119,8 @@ def translate(error: BaseException) -> ApiError:
             return refused(error)
         case KeyRevoked():
             return ApiError(401, "This API key is disabled, deleted or expired.")
-        case TillAway():
-            return ApiError(503, "Credits cannot be checked at the moment. Try again.", retry_after=5)
+        case TillAway() | OperationalError() | InterfaceError():
+            return away(error)
         case HoldGone() | TillError():
             return internal(error)
         case exceptions.APIException():
@@ -159,7 +160,7 @@ def upstream(error: UpstreamError, provider_name: str, earlier: list[Attempted])
 
 
 def refused(error: Refused) -> ApiError:
-    asked = f"This request can cost up to ${usd(error.least)}"
+    asked = f"This request needs at least ${usd(error.least)}"
     if error.by == "credits":
         source, what = "openrouter_credits", "your organization's credits"
         hint = "Add credits, or ask for fewer tokens with a lower max_tokens."
@@ -180,6 +181,11 @@ def refused(error: Refused) -> ApiError:
 def usd(nano: int) -> str:
     """Dollars for a sentence: enough digits that a tenth of a cent's part is not rounded away."""
     return f"{nano / NANO_PER_USD:.6f}"
+
+
+def away(error: Exception) -> ApiError:
+    logger.warning("PostgreSQL did not answer: %s", str(error).strip())
+    return ApiError(503, "Keys and credits cannot be checked at the moment. Try again.", retry_after=5)
 
 
 def too_large() -> ApiError:

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, UnsetType
 
 from accounts.callers import Caller
 from billing.generations import new_id, public_id
@@ -125,8 +125,8 @@ class Generation:
         """Failed and empty generations cost the client nothing; what they cost us is recorded all the same."""
         cost = self.amount()
         usage = self.count()
-        is_empty = usage.completion == 0 and not self.finish_reason
-        is_free = outcome == "error" or (outcome == "ok" and is_empty)
+        is_empty = usage.completion == 0 and not self.native_finish_reason
+        is_free = outcome == "error" or self.finish_reason == "error" or (outcome == "ok" and is_empty)
         charge = 0 if is_free else cost
         record = Raw(encode(self._closing(outcome, usage, error)))
         return Settle(generation=self.id, charge=charge, list=charge, cost=cost, record=record)
@@ -150,7 +150,9 @@ class Generation:
         self.finish_reason = first.finish_reason
         self.native_finish_reason = first.native_finish_reason
         if completion.usage is None:
-            self.produced = sum(len(encode(choice.message)) for choice in completion.choices)
+            for choice in completion.choices:
+                self._produced(choice.message.content, choice.message.reasoning)
+                self.produced += sum(len(memoryview(call)) for call in choice.message.tool_calls or ())
 
     def saw(self, content: Content) -> None:
         """Counts a streamed piece."""
@@ -160,12 +162,18 @@ class Generation:
             self.upstream_id = content.upstream_id
         for choice in content.choices:
             delta = choice.delta
-            self.produced += len(delta.content or "") + len(delta.reasoning or "")
+            self._produced(delta.content, delta.reasoning)
             if delta.tool_calls:
-                self.produced += sum(len(call.function.arguments or "") for call in delta.tool_calls)
+                self._produced(*(call.function.arguments for call in delta.tool_calls))
             if choice.finish_reason is not None:
                 self.finish_reason = choice.finish_reason
                 self.native_finish_reason = choice.native_finish_reason
+
+    def _produced(self, *texts: str | UnsetType | None) -> None:
+        """Counts UTF-8 bytes."""
+        for text in texts:
+            if text:
+                self.produced += len(text) if text.isascii() else len(text.encode())
 
     def _attempted(self, endpoint: Endpoint, status: int | None, began: float, error: str | None) -> None:
         latency = int((time.monotonic() - began) * MILLISECONDS)

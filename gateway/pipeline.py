@@ -49,8 +49,10 @@ async def chat(services: Services, *, token: str, body: bytes, origin: Origin) -
     dimensions = size(request)
     candidates = plan(request.chat, services.snapshot, dimensions, services.random)
     generation = Generation(caller, request, origin, dimensions)
+    hold = generation.hold = await services.till.admit(caller.organization_id, generation.admission(candidates))
+    if task := asyncio.current_task():
+        hold.on_gone = task.cancel
     try:
-        hold = generation.hold = await services.till.admit(caller.organization_id, generation.admission(candidates))
         answer = streamed if request.chat.stream else whole
         return await answer(services, generation, hold, candidates)
     except Exception as error:
@@ -87,16 +89,17 @@ async def whole(services: Services, generation: Generation, hold: Hold, candidat
     except ApiError as error:
         await services.till.settle(hold, generation.settlement("error", error=error.message))
         raise
-    except BaseException:
+    except BaseException as error:
         # The client left, or we failed: what the provider may have done is unknown, so nothing is charged.
-        services.till.settle_soon(hold, generation.settlement("cancelled"))
+        outcome = "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
+        services.till.settle_soon(hold, generation.settlement(outcome))
         raise
     endpoint = generation.endpoint
     assert endpoint is not None
     services.slots.leave(endpoint.provider)
     generation.took(completion)
     if not hold.is_trusted(asyncio.get_running_loop().time()):
-        services.till.settle_soon(hold, generation.settlement("ok"))
+        services.till.settle_soon(hold, generation.settlement("error", error="out of touch with the till"))
         raise HoldGone(generation.id)
     settled = await services.till.settle(hold, generation.settlement("ok"))
     return Answer(generation.public_id, wire.completion(generation, endpoint, completion, settled.charge))

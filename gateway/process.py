@@ -17,6 +17,7 @@ from providers import snapshot
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+PING_KEPT_S = 0.25
 # Changes come in bursts (an import writes hundreds of rows): gather them for a moment.
 GATHER_S = 0.1
 
@@ -27,6 +28,9 @@ class Process:
         self.is_migrated = False
         self.has_catalogue = False
         self.is_draining = False
+        self._pinging = asyncio.Lock()
+        self._pinged_until = 0.0
+        self._has_postgresql = False
         self._redis = redis.asyncio.Redis.from_url(
             settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1, protocol=2
         )
@@ -45,6 +49,15 @@ class Process:
         await self.services.till.close(patience)
         await self.services.http.aclose()
         await self._redis.aclose()
+
+    async def ping_postgresql(self) -> bool:
+        """Asked once in a moment however many want to know: it opens a connection, and /readyz is open to all."""
+        async with self._pinging:
+            now = asyncio.get_running_loop().time()
+            if now > self._pinged_until:
+                self._has_postgresql = await self.services.till.ping()
+                self._pinged_until = now + PING_KEPT_S
+            return self._has_postgresql
 
     async def ping_redis(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import socket
 from types import FrameType
 
@@ -24,6 +25,11 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
+    missing = [
+        name for name in ("DATABASE_URL", "REDIS_URL", "DJANGO_SECRET_KEY", "TURNPIKE_KEY_PEPPER") if not is_set(name)
+    ]
+    if missing:
+        parser.error(f"not set: {', '.join(missing)}")
     config = uvicorn.Config(
         "gateway.asgi:application",
         host=arguments.host,
@@ -43,6 +49,10 @@ def main() -> None:
     sockets = [socket.socket(fileno=arguments.fd)] if arguments.fd is not None else None
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     Server(config).run(sockets=sockets)
+
+
+def is_set(name: str) -> bool:
+    return bool(os.environ.get(name) or os.environ.get(f"{name}_FILE"))
 
 
 if __name__ == "__main__":

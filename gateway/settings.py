@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -15,12 +16,13 @@ def database(url: str) -> dict[str, Any]:
     info = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": info.pop("dbname", "turnpike"),
+        # Both Django and the till must mean the same database, so it has to be named.
+        "NAME": info.pop("dbname", ""),
         "USER": info.pop("user", ""),
         "PASSWORD": info.pop("password", ""),
         "HOST": info.pop("host", ""),
         "PORT": info.pop("port", ""),
-        "OPTIONS": info,
+        "OPTIONS": {"connect_timeout": "5", **info},
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
@@ -48,6 +50,8 @@ KEY_RING = env.str("TURNPIKE_KEY_RING", default="")
 # Servers
 DATABASE_URL = env.str("DATABASE_URL", default="")
 REDIS_URL = env.str("REDIS_URL", default="")
+if DATABASE_URL and not conninfo_to_dict(DATABASE_URL).get("dbname"):
+    raise ImproperlyConfigured("DATABASE_URL names no database.")
 DATABASES = {"default": database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -122,13 +126,13 @@ SECURE_SSL_REDIRECT = HTTPS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
-SECURE_HSTS_PRELOAD = HTTPS
+# Other hosts of the domain are not ours to decide about: opt in by the environment.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.bool("HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 # Behind a proxy that ends TLS, name the header that it sets, e.g. X-Forwarded-Proto.
 if proto_header := env.str("PROXY_PROTO_HEADER", default=""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proto_header.upper().replace("-", "_"), "https")
-# Probes come over plain HTTP from inside the cluster.
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
 
 # Background work
 CELERY_BROKER_URL = broker(REDIS_URL)
@@ -144,7 +148,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE = {
-    "tick": {"task": "billing.tasks.tick", "schedule": 5.0, "options": {"queue": "urgent", "expires": 5}},
+    # A little over the 5 s below which the till does not count a tick.
+    "tick": {"task": "billing.tasks.tick", "schedule": 5.2, "options": {"queue": "urgent", "expires": 5}},
     "post": {"task": "billing.tasks.post", "schedule": 10.0, "options": {"queue": "urgent", "expires": 10}},
     "partitions": {"task": "billing.tasks.partitions", "schedule": 3600.0, "options": {"queue": "slow"}},
 }

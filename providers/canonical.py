@@ -43,6 +43,13 @@ class ProviderPreferences(Struct, frozen=True):
     only: list[str] | None = None
     ignore: list[str] | None = None
     allow_fallbacks: bool | None = None
+    # Filters that routing does not know yet: refused, as ignoring them would break a promise to the client.
+    data_collection: Literal["allow", "deny"] | None = None
+    zdr: bool | None = None
+    require_parameters: bool | None = None
+    enforce_distillable_text: bool | None = None
+    quantizations: list[str] | None = None
+    max_price: Raw | None = None
 
 
 class ChatRequest(Struct, frozen=True):

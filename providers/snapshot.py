@@ -1,5 +1,6 @@
 """The catalogue as the router reads it: immutable, in memory, made anew when the tables change."""
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -8,8 +9,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from accounts.encryption import DecryptionError
 from providers import models
 from providers.pricing import Price
+
+logger = logging.getLogger(__name__)
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -96,10 +100,9 @@ def load(environment: Mapping[str, str] = os.environ) -> Snapshot:
 
 def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
     missing = [name for name in VARIABLE.findall(row.base_url) if not environment.get(name)]
+    is_open = not row.api_key_env and not hasattr(row, "credential")
     secret = environment.get(row.api_key_env) if row.api_key_env else None
-    if not secret and hasattr(row, "credential"):
-        secret = row.credential.secret()
-    needs_secret = bool(row.api_key_env)
+    secret = secret or stored_secret(row)
     return Provider(
         slug=row.slug,
         name=row.name,
@@ -109,13 +112,22 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
         max_concurrency=row.max_concurrency,
         passthrough=row.passthrough,
         quirks=row.quirks,
-        is_on=not missing and (bool(secret) or not needs_secret),
+        is_on=not missing and (bool(secret) or is_open),
         headquarters=row.headquarters,
         datacenters=tuple(row.datacenters),
         privacy_policy_url=row.privacy_policy_url,
         terms_of_service_url=row.terms_of_service_url,
         status_page_url=row.status_page_url,
     )
+
+
+def stored_secret(row: models.Provider) -> str | None:
+    try:
+        return row.credential.secret() if hasattr(row, "credential") else None
+    except DecryptionError as error:
+        # One lost key of the ring must not take the whole catalogue with it.
+        logger.error("%s is switched off: %s", row.slug, error)
+        return None
 
 
 def endpoint(row: models.Endpoint, found: Provider, at: Price | None) -> Endpoint:

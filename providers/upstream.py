@@ -99,10 +99,10 @@ class EventStream:
         self._body.close()
 
     async def drain(self) -> None:
-        """Reads what follows the last event, so that the connection can be kept."""
+        """Reads the end that follows the last event, so that the connection can be kept; drops it if there is more."""
         try:
-            while await self._body.read(idle_timeout=DRAIN_S):
-                pass
+            if await self._body.read(idle_timeout=DRAIN_S):
+                self._body.close()
         except httpx.TransportError:
             self._body.close()
 

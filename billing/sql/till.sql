@@ -255,7 +255,7 @@ DECLARE
     transaction bigint;
 BEGIN
     FOR w IN SELECT * FROM billing_wallet
-        WHERE unposted_charge <> 0 OR unposted_cost <> 0 OR unposted_fee <> 0 OR unposted_write_off <> 0
+        WHERE unposted_charge <> 0 OR unposted_cost <> 0 OR unposted_write_off <> 0
         ORDER BY organization_id LIMIT 200 FOR NO KEY UPDATE
     LOOP
         INSERT INTO billing_ledgertransaction (kind, organization_id) VALUES ('usage', w.organization_id)
@@ -266,7 +266,7 @@ BEGIN
                 ('revenue', w.unposted_charge + w.unposted_write_off),
                 ('provider_cost', -w.unposted_cost), ('provider_payable', w.unposted_cost)
             ) AS line(account, amount) WHERE amount <> 0;
-        UPDATE billing_wallet SET unposted_charge = 0, unposted_cost = 0, unposted_fee = 0, unposted_write_off = 0
+        UPDATE billing_wallet SET unposted_charge = 0, unposted_cost = 0, unposted_write_off = 0
             WHERE organization_id = w.organization_id;
         posted := posted + 1;
     END LOOP;

@@ -15,7 +15,7 @@ async def livez(request: HttpRequest) -> HttpResponse:
 async def readyz(request: HttpRequest) -> HttpResponse:
     """200 `ok`, or `degraded` without Redis; 503 while starting or draining, and without PostgreSQL."""
     process: Process = request.scope["state"]["process"]  # type: ignore[attr-defined]
-    postgresql, redis = await asyncio.gather(process.services.till.ping(), process.ping_redis())
+    postgresql, redis = await asyncio.gather(process.ping_postgresql(), process.ping_redis())
     checks = {
         "migrated": process.is_migrated,
         "catalogue": process.has_catalogue,

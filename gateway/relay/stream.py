@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import UNSET
 
-from billing.errors import HoldGone
+from billing.errors import TillError
 from billing.till import Hold, Till
 from gateway import errors
 from gateway.attempts import first_answer
@@ -16,7 +16,7 @@ from gateway.slots import Slots
 from providers import upstream
 from providers.canonical import Content, Event, Failure, UsageReport
 from providers.errors import Kind, UpstreamError
-from providers.http import UpstreamTransport
+from providers.http import FIRST_BYTE_TIMEOUT_S, UpstreamTransport
 from providers.snapshot import Endpoint
 
 # A first token later than this gets the client a status and comments, so that nothing on the way gives up.
@@ -90,18 +90,14 @@ class ChatStream:
     async def _attempt(self, endpoint: Endpoint, max_tokens: int) -> Opened:
         stream = await upstream.stream(self._http, endpoint, self._generation.request, max_tokens=max_tokens)
         try:
-            events: list[Event] = []
-            while not any(is_substance(event) for event in events):
-                if stream.is_over:
-                    raise UpstreamError(Kind.PROTOCOL, "the provider ended its answer before it began")
-                events += await stream.next()
-                for event in events:
-                    if isinstance(event, Failure):
-                        raise failed(event)
+            async with asyncio.timeout(endpoint.first_token_timeout_s or FIRST_BYTE_TIMEOUT_S):
+                return Opened(stream, await first_content(stream))
+        except TimeoutError:
+            stream.close()
+            raise UpstreamError(Kind.TIMEOUT, "the provider sent no first token in time") from None
         except BaseException:
             stream.close()
             raise
-        return Opened(stream, events)
 
     async def _relay(self, opened: Opened) -> AsyncIterator[bytes]:
         generation, stream = self._generation, opened.stream
@@ -132,8 +128,8 @@ class ChatStream:
         self._is_settled = True
         try:
             settled = await self._till.settle(self._hold, generation.settlement("ok"))
-        except HoldGone as gone:
-            yield writer.error(errors.translate(gone))
+        except TillError as refusal:
+            yield writer.error(errors.translate(refusal))
             return
         yield writer.ending(generation, endpoint, settled.charge)
         await stream.drain()
@@ -163,6 +159,19 @@ class ChatStream:
         self._is_released = True
         self._opened.stream.close()
         self._slots.leave(self._generation.endpoint.provider)
+
+
+async def first_content(stream: upstream.EventStream) -> list[Event]:
+    """The events up to the first that a client would see."""
+    events: list[Event] = []
+    while not any(is_substance(event) for event in events):
+        if stream.is_over:
+            raise UpstreamError(Kind.PROTOCOL, "the provider ended its answer before it began")
+        events += await stream.next()
+        for event in events:
+            if isinstance(event, Failure):
+                raise failed(event)
+    return events
 
 
 def is_substance(event: Event) -> bool:

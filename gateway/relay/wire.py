@@ -6,6 +6,7 @@ from billing.ledger import NANO_PER_USD
 from gateway.errors import ApiError
 from gateway.generation import Generation
 from providers.canonical import ChunkChoice, Completion, Delta, Usage
+from providers.pricing import PICO
 from providers.snapshot import Endpoint
 
 KEEP_ALIVE = b": OPENROUTER PROCESSING\n\n"
@@ -32,8 +33,8 @@ def completion(generation: Generation, endpoint: Endpoint, answer: Completion, c
 def usage(count: Usage, endpoint: Endpoint, charge: int) -> dict[str, object]:
     """Counters are always there and never null (§2.11); dollars are floats."""
     price = endpoint.price
-    prompt = price.amount(Usage(count.prompt, 0, count.cached, count.cache_write)) if price else 0
-    completion = price.amount(Usage(0, count.completion, reasoning=count.reasoning)) if price else 0
+    prompt = price.prompt_part(count) if price else 0
+    completion = price.completion_part(count) if price else 0
     return {
         "prompt_tokens": count.prompt,
         "completion_tokens": count.completion,
@@ -49,8 +50,8 @@ def usage(count: Usage, endpoint: Endpoint, charge: int) -> dict[str, object]:
         "completion_tokens_details": {"reasoning_tokens": count.reasoning, "audio_tokens": 0, "image_tokens": 0},
         "cost_details": {
             "upstream_inference_cost": None,
-            "upstream_inference_prompt_cost": prompt / NANO_PER_USD,
-            "upstream_inference_completions_cost": completion / NANO_PER_USD,
+            "upstream_inference_prompt_cost": prompt / PICO,
+            "upstream_inference_completions_cost": completion / PICO,
         },
     }
 

@@ -5,17 +5,21 @@ Filters, then `order` or a draw weighted by 1/price² of this request, the rest 
 
 from random import Random
 
+from msgspec import Raw
+
 from gateway.errors import ApiError
 from gateway.routing.bounds import EXPECTED_COMPLETION, Size
 from providers.canonical import ChatRequest, ProviderPreferences
 from providers.snapshot import Endpoint, Model, Snapshot
 
+NULL = Raw(b"null")
 NO_PREFERENCES = ProviderPreferences()
 
 
 def plan(chat: ChatRequest, snapshot: Snapshot, size: Size, random: Random) -> list[Endpoint]:
     """The candidates in the order in which they are tried. Raises ApiError 400 or 404 when there is none."""
     preferences = chat.provider or NO_PREFERENCES
+    refuse_unknown_filters(preferences)
     models = [known(slug, snapshot) for slug in chat.candidates]
     candidates = [
         endpoint
@@ -27,6 +31,20 @@ def plan(chat: ChatRequest, snapshot: Snapshot, size: Size, random: Random) -> l
     if preferences.allow_fallbacks is False and not preferences.order:
         return candidates[:1]
     return candidates
+
+
+def refuse_unknown_filters(preferences: ProviderPreferences) -> None:
+    asked = {
+        "data_collection": preferences.data_collection == "deny",
+        "zdr": preferences.zdr,
+        "require_parameters": preferences.require_parameters,
+        "enforce_distillable_text": preferences.enforce_distillable_text,
+        "quantizations": preferences.quantizations,
+        "max_price": preferences.max_price not in (None, NULL),
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise ApiError(400, f"provider.{name}: this filter is not supported yet, and ignoring it could harm you.")
 
 
 def known(slug: str, snapshot: Snapshot) -> Model:

@@ -168,7 +168,7 @@ def test_another_tenants_generation_does_not_exist(
         "gen-1790000000-" + "Ω" * 15,
         "\0",
         "x" * 5000,
-        str(uuid.uuid4()),
+        "62e9e7a6-399e-4f80-bff9-841c8c630c7a",
         "1 OR 1=1",
     ],
 )
