@@ -1,5 +1,6 @@
 """An HTTP error of a provider, read as an UpstreamError. Shared by the wires whose errors are JSON objects."""
 
+import math
 import time
 from email.utils import parsedate_to_datetime
 
@@ -78,7 +79,8 @@ def seconds(retry_after: str | None) -> float | None:
     if not retry_after:
         return None
     try:
-        return max(float(retry_after), 0.0)
+        wait = float(retry_after)
+        return max(wait, 0.0) if math.isfinite(wait) else None
     except ValueError:
         pass
     try:

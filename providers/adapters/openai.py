@@ -212,6 +212,8 @@ class OpenAI:
 
 class OpenAIStream:
     def __init__(self) -> None:
+        # Ids of the calls without an index, in order.
+        self._calls: list[str] = []
         self._calls_tools = False
 
     def feed(self, payload: bytes) -> Iterable[Event]:
@@ -243,7 +245,7 @@ class OpenAIStream:
             delta.refusal = UNSET
         if delta.tool_calls:
             self._calls_tools = True
-            delta.tool_calls = [tool_call(call, place) for place, call in enumerate(delta.tool_calls)]
+            delta.tool_calls = [self._tool_call(call, place) for place, call in enumerate(delta.tool_calls)]
         elif not delta.content:
             delta.tool_calls = UNSET
             delta.content = ""
@@ -253,16 +255,21 @@ class OpenAIStream:
             native = choice.native_finish_reason = choice.finish_reason or None
             choice.finish_reason = finish_reason(native, self._calls_tools) if native else None
 
-
-def tool_call(call: ToolCallDelta, place: int) -> ToolCallDelta:
-    """Null members are left out and a missing index is the call's place: both trip strict clients."""
-    index = call.index if isinstance(call.index, int) else place
-    function = call.function
-    if function.name is None:
-        function.name = UNSET
-    if function.arguments is None:
-        function.arguments = UNSET
-    return ToolCallDelta(function, call.id or UNSET, call.type or UNSET, index)
+    def _tool_call(self, call: ToolCallDelta, place: int) -> ToolCallDelta:
+        """Without null members and with an index: both trip strict clients, and some vendors send no index."""
+        index = call.index
+        if not isinstance(index, int):
+            if call.id and call.id not in self._calls:
+                self._calls.append(call.id)
+            # A piece without an id goes on with the last call.
+            last = len(self._calls) - 1 if self._calls else place
+            index = self._calls.index(call.id) if call.id else last
+        function = call.function
+        if function.name is None:
+            function.name = UNSET
+        if function.arguments is None:
+            function.arguments = UNSET
+        return ToolCallDelta(function, call.id or UNSET, call.type or UNSET, index)
 
 
 def choice(found: WireChoice) -> Choice:
