@@ -25,4 +25,9 @@ ALTER TABLE billing_wallet SET (fillfactor = 30);
 ALTER TABLE billing_budget SET (fillfactor = 30);
 ALTER TABLE billing_hold SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
+-- An amount below 0 would turn a charge into a gift.
+ALTER TABLE billing_hold ADD CHECK (wallet_amount >= 0), ADD CHECK (list_amount >= 0);
+ALTER TABLE billing_generation
+    ADD CHECK (charge >= 0), ADD CHECK (write_off >= 0), ADD CHECK (list_charge >= 0), ADD CHECK (cost >= 0);
+
 INSERT INTO billing_tick (id, value, ticked_at) VALUES (1, 0, clock_timestamp());

@@ -25,25 +25,22 @@ $$;
 -- item. Every item may be repeated: an admit returns the grant that it has, a settle what it closed with.
 --
 -- Sequential scans are off: these tables look empty to the planner at times, and are then full of dead rows.
+--
+-- plpgsql prepares each of its expressions anew in each transaction: a statement that computes five things is cheaper
+-- than five assignments.
 CREATE OR REPLACE FUNCTION till(batch jsonb) RETURNS jsonb LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
-    -- A hold expires 12 ticks after admit or last touch; a tick is 5 s or more.
-    hold_ticks CONSTANT bigint := 12;
-    -- An id further off than this would land in a wrong partition.
-    skew_ms CONSTANT bigint := 300000;
-    moment timestamptz := clock_timestamp();
-    now_ms bigint := extract(epoch FROM moment) * 1000;
-    today date := (moment AT TIME ZONE 'UTC')::date;
-    this_week date := date_trunc('week', moment AT TIME ZONE 'UTC');
-    this_month date := date_trunc('month', moment AT TIME ZONE 'UTC');
+    moment timestamptz;
+    today date;
+    this_week date;
+    this_month date;
     now_tick bigint;
-    results jsonb[] := '{}';
+    results jsonb[];
     part record;
     item record;
     w billing_wallet;
     h billing_hold;
     g billing_generation;
-    blank billing_generation := till_blank();
     -- The part's budgets, as parallel arrays; `b_added` is what this call adds to all counters of one.
     b_ids uuid[];
     b_held bigint[];
@@ -52,17 +49,19 @@ DECLARE
     b_used_week bigint[];
     b_used_month bigint[];
     b_added bigint[];
-    checked_key uuid;
-    key_lives boolean;
     i int;
     amount bigint;
     free bigint;
     room bigint;
     charged bigint;
     refusal jsonb;
-    granted jsonb;
+    result jsonb;
 BEGIN
-    SELECT value INTO now_tick FROM billing_tick;
+    SELECT value, now.moment, now.moment_utc::date, date_trunc('week', now.moment_utc)::date,
+            date_trunc('month', now.moment_utc)::date
+        INTO now_tick, moment, today, this_week, this_month
+        FROM billing_tick, (SELECT clock.moment, clock.moment AT TIME ZONE 'UTC' AS moment_utc
+                            FROM (SELECT clock_timestamp() AS moment) clock) now;
     FOR part IN SELECT * FROM jsonb_to_recordset(batch) AS x(organization uuid, budgets uuid[], items jsonb) LOOP
         SELECT * INTO w FROM billing_wallet WHERE organization_id = part.organization FOR NO KEY UPDATE;
         IF NOT FOUND THEN
@@ -74,46 +73,34 @@ BEGIN
             SELECT array_agg(b.id), array_agg(b.held), array_agg(b.used),
                     array_agg(CASE WHEN b.day = today THEN b.used_day ELSE 0 END),
                     array_agg(CASE WHEN b.week = this_week THEN b.used_week ELSE 0 END),
-                    array_agg(CASE WHEN b.month = this_month THEN b.used_month ELSE 0 END)
-                INTO b_ids, b_held, b_used, b_used_day, b_used_week, b_used_month
+                    array_agg(CASE WHEN b.month = this_month THEN b.used_month ELSE 0 END),
+                    array_agg(0::bigint)
+                INTO b_ids, b_held, b_used, b_used_day, b_used_week, b_used_month, b_added
                 FROM (SELECT * FROM billing_budget x WHERE x.id = ANY (part.budgets) ORDER BY x.id FOR NO KEY UPDATE) b;
             EXIT WHEN coalesce(cardinality(b_ids), 0) = cardinality(part.budgets);
             INSERT INTO billing_budget (id, day, week, month)
                 SELECT DISTINCT x, today, this_week, this_month FROM unnest(part.budgets) x ORDER BY 1
                 ON CONFLICT DO NOTHING;
         END LOOP;
-        b_added := array_fill(0::bigint, ARRAY[cardinality(part.budgets)]);
 
-        FOR item IN SELECT * FROM jsonb_to_recordset(part.items) AS x(
-            op text, generation uuid, key uuid, least bigint, want bigint, share bigint, budgets uuid[], limits bigint[],
-            windows text[], charge bigint, list bigint, cost bigint, record jsonb)
+        FOR item IN SELECT x.*,
+                EXISTS (SELECT FROM accounts_apikey k WHERE k.id = x.key AND NOT k.is_disabled AND NOT k.is_management
+                        AND k.deleted_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > moment)) AS key_lives,
+                -- The first 48 bits of a UUIDv7 are milliseconds; an id 300 s off would land in a wrong partition.
+                abs(('x' || left(replace(x.generation::text, '-', ''), 12))::bit(48)::bigint
+                    - (extract(epoch FROM moment) * 1000)::bigint) > 300000 AS is_stale
+            FROM jsonb_to_recordset(part.items) AS x(
+                op text, generation uuid, key uuid, least bigint, want bigint, share bigint, budgets uuid[],
+                limits bigint[], windows text[], charge bigint, list bigint, cost bigint, record jsonb)
         LOOP
-            free := w.credit - w.spent - w.held;
-
             IF item.op = 'admit' THEN
-                IF item.key IS DISTINCT FROM checked_key THEN
-                    checked_key := item.key;
-                    key_lives := EXISTS (
-                        SELECT FROM accounts_apikey WHERE id = checked_key AND NOT is_disabled AND NOT is_management
-                            AND deleted_at IS NULL AND (expires_at IS NULL OR expires_at > moment));
-                END IF;
-                IF NOT key_lives THEN
-                    results := results || '{"status": "revoked"}'::jsonb;
-                    CONTINUE;
-                END IF;
-                -- The first 48 bits of a UUIDv7 are milliseconds.
-                IF abs(('x' || left(replace(item.generation::text, '-', ''), 12))::bit(48)::bigint - now_ms) > skew_ms THEN
-                    results := results || '{"status": "stale"}'::jsonb;
-                    CONTINUE;
-                END IF;
-                IF item.least < 0 OR item.want < item.least THEN
-                    RAISE 'amounts out of order' USING ERRCODE = 'invalid_parameter_value';
-                END IF;
+                free := w.credit - w.spent - w.held;
                 amount := least(item.want, greatest(item.least, free / item.share));
-                refusal := NULL;
-                IF w.credit < w.spent OR item.least > free THEN
-                    refusal := jsonb_build_object('status', 'refused', 'by', 'credits', 'free', free, 'held', w.held);
-                END IF;
+                refusal := CASE
+                    WHEN NOT item.key_lives THEN '{"status": "revoked"}'
+                    WHEN item.is_stale THEN '{"status": "stale"}'
+                    WHEN w.credit < w.spent OR item.least > free
+                        THEN jsonb_build_object('status', 'refused', 'by', 'credits', 'free', free, 'held', w.held) END;
                 FOR n IN 1..cardinality(item.budgets) LOOP
                     CONTINUE WHEN item.limits[n] IS NULL OR refusal IS NOT NULL;
                     i := array_position(b_ids, item.budgets[n]);
@@ -129,23 +116,25 @@ BEGIN
                 IF refusal IS NULL THEN
                     INSERT INTO billing_hold
                         (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
-                        VALUES (item.generation, w.organization_id, amount, amount, now_tick + hold_ticks, item.budgets,
+                        -- It expires 12 ticks after admit or last touch; a tick is 5 s or more.
+                        VALUES (item.generation, w.organization_id, amount, amount, now_tick + 12, item.budgets,
                                 item.record)
-                        ON CONFLICT DO NOTHING;
+                        ON CONFLICT DO NOTHING
+                        RETURNING jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result;
+                    IF FOUND THEN
+                        results := results || result;
+                        w.held := w.held + amount;
+                        FOR n IN 1..cardinality(item.budgets) LOOP
+                            i := array_position(b_ids, item.budgets[n]);
+                            b_held[i] := b_held[i] + amount;
+                        END LOOP;
+                        CONTINUE;
+                    END IF;
                 END IF;
-                IF refusal IS NOT NULL OR NOT FOUND THEN
-                    -- It may be a repetition: then what was granted stands.
-                    SELECT jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO granted
-                        FROM billing_hold WHERE generation = item.generation;
-                    results := results || coalesce(granted, refusal);
-                    CONTINUE;
-                END IF;
-                w.held := w.held + amount;
-                FOR n IN 1..cardinality(item.budgets) LOOP
-                    i := array_position(b_ids, item.budgets[n]);
-                    b_held[i] := b_held[i] + amount;
-                END LOOP;
-                results := results || jsonb_build_object('status', 'granted', 'amount', amount);
+                -- It may be a repetition: then what was granted stands.
+                SELECT jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result
+                    FROM billing_hold WHERE generation = item.generation;
+                results := results || coalesce(result, refusal);
                 CONTINUE;
             END IF;
 
@@ -154,45 +143,41 @@ BEGIN
                 WHERE generation = item.generation AND (item.op = 'settle' OR due_tick <= now_tick) RETURNING * INTO h;
             IF NOT FOUND THEN
                 SELECT jsonb_build_object('status', 'done', 'charge', x.charge, 'write_off', x.write_off)
-                    INTO refusal FROM billing_generation x
+                    INTO result FROM billing_generation x
                     WHERE x.id = item.generation AND item.op = 'settle' AND x.outcome <> 'expired';
-                results := results || coalesce(refusal, '{"status": "gone"}'::jsonb);
+                results := results || coalesce(result, '{"status": "gone"}');
                 CONTINUE;
             END IF;
-            g := jsonb_populate_record(blank, h.record);
             IF item.op = 'settle' THEN
-                g := jsonb_populate_record(g, item.record);
                 amount := item.charge;
-                g.list_charge := item.list;
-                g.cost := item.cost;
             ELSE
                 amount := least(h.progress, h.wallet_amount);
-                g.outcome := 'expired';
-                g.is_estimated := true;
-                g.list_charge := amount;
-                g.cost := h.progress;
+                item.list := amount;
+                item.cost := h.progress;
+                item.record := '{"outcome": "expired", "is_estimated": true}';
             END IF;
-            IF amount < 0 OR g.list_charge < 0 OR g.cost < 0 THEN
-                RAISE 'negative amount' USING ERRCODE = 'invalid_parameter_value';
-            END IF;
-            charged := least(amount, h.wallet_amount + greatest(free, 0));
+            charged := least(amount, h.wallet_amount + greatest(w.credit - w.spent - w.held, 0));
+            g := jsonb_populate_record(jsonb_populate_record(till_blank(), h.record), item.record);
             g.id := h.generation;
             g.organization_id := w.organization_id;
             g.charge := charged;
             g.write_off := amount - charged;
+            g.list_charge := item.list;
+            g.cost := item.cost;
             g.closed_at := moment;
-            INSERT INTO billing_generation VALUES (g.*);
+            INSERT INTO billing_generation VALUES (g.*)
+                RETURNING jsonb_build_object('status', 'done', 'charge', charge, 'write_off', write_off) INTO result;
+            results := results || result;
             w.held := w.held - h.wallet_amount;
             w.spent := w.spent + charged;
             w.unposted_charge := w.unposted_charge + charged;
-            w.unposted_cost := w.unposted_cost + g.cost;
-            w.unposted_write_off := w.unposted_write_off + g.write_off;
+            w.unposted_cost := w.unposted_cost + item.cost;
+            w.unposted_write_off := w.unposted_write_off + amount - charged;
             FOR n IN 1..cardinality(h.budgets) LOOP
                 i := array_position(b_ids, h.budgets[n]);
                 b_held[i] := b_held[i] - h.list_amount;
-                b_added[i] := b_added[i] + g.list_charge;
+                b_added[i] := b_added[i] + item.list;
             END LOOP;
-            results := results || jsonb_build_object('status', 'done', 'charge', charged, 'write_off', g.write_off);
         END LOOP;
 
         UPDATE billing_wallet SET held = w.held, spent = w.spent, unposted_charge = w.unposted_charge,
@@ -204,7 +189,7 @@ BEGIN
             month = this_month, used_month = CASE WHEN b.month = this_month THEN b.used_month ELSE 0 END + x.added
             FROM unnest(b_ids, b_held, b_added) AS x(id, held, added) WHERE b.id = x.id;
     END LOOP;
-    RETURN to_jsonb(results);
+    RETURN coalesce(to_jsonb(results), '[]');
 END
 $$;
 
