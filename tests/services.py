@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,18 +44,37 @@ class Servers:
         sockets.mkdir(mode=0o711)
         self.postgres: Postgres = open_cluster(directory, sockets, UNSAFE_POSTGRES)
         self.valkey = Valkey(directory / "valkey", sockets / "valkey.sock", UNSAFE_VALKEY)
-        self._processes: list[tuple[subprocess.Popen[bytes], Command]] = []
+        self._processes: dict[str, tuple[subprocess.Popen[bytes], Command]] = {}
         self._used_redis_databases = 0
 
     def start(self) -> None:
-        for server in (self.postgres, self.valkey):
-            server.wait(self._start(server.command()))
+        self.start_one(self.postgres)
+        self.start_one(self.valkey)
         self.postgres.create_database(TEMPLATE)
         manage({**os.environ, "DATABASE_URL": self.postgres.url(TEMPLATE)}, "migrate", "--verbosity", "0")
 
     def stop(self) -> None:
-        for process, command in reversed(self._processes):
+        for process, command in reversed(self._processes.values()):
             stop(process, command.stop_signal, grace_s=10)
+
+    def start_one(self, server: Postgres | Valkey) -> None:
+        command = server.command()
+        process = start_logged(command, self.directory)
+        self._processes[command.name] = process, command
+        server.wait(lambda: process.poll() is None)
+
+    def stop_one(self, name: str) -> None:
+        process, command = self._processes[name]
+        stop(process, command.stop_signal, grace_s=10)
+
+    def signal_one(self, name: str, chosen: signal.Signals) -> None:
+        self._processes[name][0].send_signal(chosen)
+
+    def empty_database(self) -> str:
+        """The URL of a fresh one without a table."""
+        name = f"product_{uuid.uuid4().hex[:12]}"
+        self.postgres.create_database(name)
+        return self.postgres.url(name)
 
     def new_database(self) -> str:
         """The URL of a fresh, migrated database."""
@@ -71,12 +90,6 @@ class Servers:
         url = self.valkey.url(self._used_redis_databases)
         redis.Redis.from_url(url).flushdb()
         return url
-
-    def _start(self, command: Command) -> Callable[[], bool]:
-        """Starts it and returns the question whether it is alive."""
-        process = start_logged(command, self.directory)
-        self._processes.append((process, command))
-        return lambda: process.poll() is None
 
 
 class Product:
@@ -108,8 +121,12 @@ class Product:
     def log(self) -> str:
         return "".join(path.read_text(errors="replace") for path in sorted(self.directory.glob("*.log")))
 
-    def start(self) -> None:
+    def launch(self) -> None:
+        """Starts it without waiting until it is ready."""
         self._processes = [start_logged(command, self.directory) for command in self._commands]
+
+    def start(self) -> None:
+        self.launch()
         deadline = time.monotonic() + READY_S
         while not answers(f"{self.url}/readyz"):
             if time.monotonic() > deadline or any(process.poll() is not None for process in self._processes):
