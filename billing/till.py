@@ -150,6 +150,8 @@ class Till:
 
     async def admit(self, organization: UUID, item: Admit) -> Hold:
         """Opens a hold. Raises Refused, KeyRevoked or TillAway."""
+        if not 0 <= item.least <= item.want:
+            raise TillError("amounts out of order")
         budgets = item.budgets
         waiting = self._submit(organization, budgets, item, self._loop.time() + ADMIT_PATIENCE_S)
         try:
