@@ -1,7 +1,6 @@
 """GET /key, /credits, /generation: what a key may see, and what it may not."""
 
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
