@@ -6,6 +6,9 @@ handler400 = "gateway.errors.bad_request"
 handler404 = "gateway.errors.not_found"
 handler500 = "gateway.errors.server_error"
 
+admin.site.site_header = admin.site.site_title = "Turnpike"
+admin.site.index_title = "Back office"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
