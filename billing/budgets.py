@@ -1,6 +1,7 @@
 """What was used under a budget, by period. The till keeps the counters; a period that has passed counts as 0."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from msgspec import Struct
@@ -20,11 +21,20 @@ class BudgetUsage(Struct, frozen=True):
         return {"daily": self.day, "weekly": self.week, "monthly": self.month}.get(window, self.total)
 
 
+UNUSED = BudgetUsage()
+
+
 def usage(budget_id: UUID) -> BudgetUsage:
-    row = Budget.objects.filter(pk=budget_id).first()
-    if row is None:
-        return BudgetUsage()
+    return usages([budget_id]).get(budget_id, UNUSED)
+
+
+def usages(budget_ids: Iterable[UUID]) -> dict[UUID, BudgetUsage]:
+    """Those without a row were never used."""
     today = datetime.now(UTC).date()
+    return {row.pk: _current(row, today) for row in Budget.objects.filter(pk__in=list(budget_ids))}
+
+
+def _current(row: Budget, today: date) -> BudgetUsage:
     return BudgetUsage(
         total=row.used,
         day=row.used_day if row.day == today else 0,

@@ -24,7 +24,10 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[list[bytes | None]] | None = None
         self._result: pq.abc.PGresult | None = None
-        self._loop.add_reader(self._pgconn.socket, self._on_readable)
+        self._is_closed = False
+        self._is_flushing = False
+        self._socket = self._pgconn.socket
+        self._loop.add_reader(self._socket, self._on_readable)
 
     @classmethod
     async def connect(cls, conninfo: str, options: str, statements: Mapping[str, str]) -> "Link":
@@ -45,9 +48,11 @@ class Link:
         return self._pgconn.status == pq.ConnStatus.OK
 
     def close(self) -> None:
-        if not self._connection.closed:
-            self._loop.remove_reader(self._pgconn.socket)
-            self._loop.remove_writer(self._pgconn.socket)
+        # Not psycopg's `closed`: that is true as soon as the server has gone, with the socket still watched.
+        if not self._is_closed:
+            self._is_closed = True
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
             self._pgconn.finish()
         self._fail(psycopg.OperationalError("the connection was closed"))
 
@@ -69,10 +74,12 @@ class Link:
     def _flush(self) -> None:
         """Large batches do not fit into the socket at once."""
         try:
-            if self._pgconn.flush():
-                self._loop.add_writer(self._pgconn.socket, self._flush)
-            else:
-                self._loop.remove_writer(self._pgconn.socket)
+            left = self._pgconn.flush()
+            if left:
+                self._loop.add_writer(self._socket, self._flush)
+            elif self._is_flushing:
+                self._loop.remove_writer(self._socket)
+            self._is_flushing = bool(left)
         except psycopg.Error as error:
             self._lose(error)
 
