@@ -207,7 +207,13 @@ class Till:
                     break
                 batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_ITEMS))]
                 self._in_flight = len(batch)
-                await self._carry_out(batch)
+                try:
+                    await self._carry_out(batch)
+                except Exception as error:
+                    # The edge of a task: it must go on, or nothing in this process would ever be settled again.
+                    logger.exception("a batch could not be carried out")
+                    for waiting in batch:
+                        resolve(waiting, error=TillError(str(error)))
                 self._in_flight = 0
 
     async def _carry_out(self, batch: list[_Waiting]) -> None:
