@@ -1,9 +1,10 @@
-"""Who: users, organizations, memberships and API keys."""
+"""Who: users, organizations, memberships and API keys, and what was done to them."""
 
 from typing import Any, ClassVar, Literal, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, transaction
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -145,3 +146,39 @@ class ApiKey(models.Model):
     @property
     def window(self) -> Window | None:
         return cast(Window, self.limit_reset) if self.limit_reset else None
+
+
+class AuditEvent(models.Model):
+    """Who did what to what, and from where (accounts/audit.py). Never changed or deleted: a trigger refuses."""
+
+    class Verb(models.TextChoices):
+        CREATE = "create"
+        UPDATE = "update"
+        DELETE = "delete"
+        ENABLE = "enable"
+        DISABLE = "disable"
+        SET_PASSWORD = "set_password"
+        GRANT = "grant", "Grant credit"
+        CORRECT = "correct", "Correct credit"
+
+    # No constraints: an event outlives what it tells of.
+    actor = models.ForeignKey(User, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+")
+    organization = models.ForeignKey(
+        Organization, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    verb = models.CharField(max_length=32, choices=Verb.choices)
+    target_type = models.CharField(max_length=100, help_text="Of the row, such as accounts.apikey.")
+    target_id = models.CharField(max_length=64)
+    address = models.GenericIPAddressField(null=True)
+    details = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="accounts_audit_of_org"),
+            models.Index(fields=["actor", "-id"], name="accounts_audit_of_actor"),
+            models.Index(fields=["target_id", "-id"], name="accounts_audit_of_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.target_type} {self.target_id}"
