@@ -1,13 +1,34 @@
 """The guards: tenant data is reached through these and nothing else."""
 
+import re
 from typing import TypeVar
 from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
+from accounts.models import ApiKey, ApiKeyQuerySet, Membership, User
+
+HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 Row = TypeVar("Row", bound=Model)
 
 
 def in_organization(rows: QuerySet[Row], organization_id: UUID) -> QuerySet[Row]:
     """The rows that belong to the organization; another tenant's do not exist."""
     return rows.filter(organization_id=organization_id)
+
+
+def keys_of(organization_id: UUID) -> ApiKeyQuerySet:
+    """The inference keys that are not deleted; management keys are not managed through the API."""
+    return ApiKey.objects.filter(organization_id=organization_id, is_management=False, deleted_at=None)
+
+
+def get_key(organization_id: UUID, key_hash: str) -> ApiKey:
+    """Raises ApiKey.DoesNotExist."""
+    if not HASH.fullmatch(key_hash):
+        raise ApiKey.DoesNotExist
+    return keys_of(organization_id).get(hash=key_hash)
+
+
+def get_member(organization_id: UUID, user_id: UUID) -> User:
+    """Raises Membership.DoesNotExist."""
+    return Membership.objects.select_related("user").get(organization_id=organization_id, user_id=user_id).user

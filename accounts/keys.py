@@ -8,9 +8,12 @@ import re
 import secrets
 import string
 import zlib
+from datetime import datetime
 from functools import cache
+from typing import TypedDict, Unpack
 
 from django.conf import settings
+from django.utils import timezone
 
 from accounts.models import ApiKey, Organization, User
 
@@ -23,8 +26,26 @@ CHECKSUM_LENGTH = 6
 SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}}", re.ASCII)
 
 
+class Limits(TypedDict, total=False):
+    """`limit_reset` is "" for a limit that never begins anew."""
+
+    limit_nano: int | None
+    limit_reset: str
+    expires_at: datetime | None
+
+
+class Changes(Limits, total=False):
+    name: str
+    is_disabled: bool
+
+
 def issue(
-    organization: Organization, *, name: str, created_by: User | None = None, is_management: bool = False
+    organization: Organization,
+    *,
+    name: str,
+    created_by: User | None = None,
+    is_management: bool = False,
+    **more: Unpack[Limits],
 ) -> tuple[ApiKey, str]:
     """The new key's row, and its plaintext, which exists nowhere else."""
     token = generate()
@@ -35,8 +56,22 @@ def issue(
         label=f"{token[: len(PREFIX) + 3]}...{token[-3:]}",
         hash=digest(token),
         is_management=is_management,
+        **more,
     )
     return key, token
+
+
+def change(key: ApiKey, changes: Changes) -> None:
+    """Writes these columns and no other, so that a deletion at the same moment stands."""
+    for name, value in changes.items():
+        setattr(key, name, value)
+    key.save(update_fields=[*changes, "updated_at"])
+
+
+def delete(key: ApiKey) -> None:
+    """The row stays: generations name it."""
+    now = timezone.now()
+    ApiKey.objects.filter(pk=key.pk, deleted_at=None).update(deleted_at=now, updated_at=now)
 
 
 def generate() -> str:

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from accounts import access
 from accounts.models import ApiKey
 from billing import budgets
+from billing.budgets import BudgetUsage
 from billing.generations import private_id, public_id
 from billing.ledger import NANO_PER_USD
 from billing.models import Generation, Wallet
@@ -22,25 +23,11 @@ NOT_LIMITED = {"requests": -1, "interval": "10s", "note": "This field is depreca
 def key(request: Request) -> Response:
     """§1.6; every member is required by the published client."""
     found = required(request)
-    spent = budgets.usage(found.pk)
-    limit = found.limit_nano
-    remaining = None if limit is None else max(limit - spent.within(found.limit_reset), 0)
     return Response(
         {
             "data": {
                 "label": found.label,
-                "limit": usd(limit),
-                "limit_reset": found.limit_reset or None,
-                "limit_remaining": usd(remaining),
-                "include_byok_in_limit": False,
-                "usage": usd(spent.total),
-                "usage_daily": usd(spent.day),
-                "usage_weekly": usd(spent.week),
-                "usage_monthly": usd(spent.month),
-                "byok_usage": 0,
-                "byok_usage_daily": 0,
-                "byok_usage_weekly": 0,
-                "byok_usage_monthly": 0,
+                **spending(found, budgets.usage(found.pk)),
                 "is_free_tier": not Wallet.objects.filter(organization=found.organization_id, credit__gt=0).exists(),
                 "is_management_key": found.is_management,
                 "is_provisioning_key": found.is_management,
@@ -56,6 +43,26 @@ def key(request: Request) -> Response:
             }
         }
     )
+
+
+def spending(found: ApiKey, spent: BudgetUsage) -> dict[str, Any]:
+    """A key's limit and use, in USD."""
+    limit = found.limit_nano
+    remaining = None if limit is None else max(limit - spent.within(found.limit_reset), 0)
+    return {
+        "limit": usd(limit),
+        "limit_reset": found.limit_reset or None,
+        "limit_remaining": usd(remaining),
+        "include_byok_in_limit": False,
+        "usage": usd(spent.total),
+        "usage_daily": usd(spent.day),
+        "usage_weekly": usd(spent.week),
+        "usage_monthly": usd(spent.month),
+        "byok_usage": 0,
+        "byok_usage_daily": 0,
+        "byok_usage_weekly": 0,
+        "byok_usage_monthly": 0,
+    }
 
 
 @api_view(["GET"])

@@ -40,3 +40,11 @@ def required(request: Request) -> ApiKey:
     if not isinstance(key, ApiKey):
         raise ApiError(401, "Missing Authentication header")
     return key
+
+
+def management(request: Request) -> ApiKey:
+    """The key, which must be a management key."""
+    key = required(request)
+    if not key.is_management:
+        raise ApiError(403, "Only management keys can perform this operation.")
+    return key

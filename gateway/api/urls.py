@@ -1,6 +1,6 @@
 from django.urls import path
 
-from gateway.api import account, models
+from gateway.api import account, keys, models
 
 urlpatterns = [
     path("models", models.list_models, name="models"),
@@ -8,6 +8,8 @@ urlpatterns = [
     path("providers", models.list_providers, name="providers"),
     path("key", account.key, name="key"),
     path("auth/key", account.key, name="auth-key"),
+    path("keys", keys.KeyList.as_view(), name="keys"),
+    path("keys/<str:hash>", keys.KeyDetail.as_view(), name="key-detail"),
     path("credits", account.credits, name="credits"),
     path("generation", account.generation, name="generation"),
 ]

@@ -1,0 +1,185 @@
+"""/keys and /keys/{hash}: an organization's inference keys, managed with a management key (§1.7)."""
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from django.db.models import Q
+from django.utils import timezone
+from msgspec import UNSET, Meta, Struct, UnsetType
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import access, keys
+from accounts.models import ApiKey, Membership, User
+from billing import budgets
+from billing.budgets import UNUSED, BudgetUsage
+from billing.ledger import NANO_PER_USD
+from gateway import parse
+from gateway.api.account import spending
+from gateway.api.authentication import management
+from gateway.api.models import number
+from gateway.errors import ApiError
+
+PAGE = 100
+MAX_LIMIT_USD = Decimal(10**9)
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Reset = Literal["daily", "weekly", "monthly"]
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class NewKey(Struct, forbid_unknown_fields=True):
+    """`include_byok_in_limit` says nothing yet: there are no keys of one's own."""
+
+    name: Name
+    limit: Decimal | None = None
+    limit_reset: Reset | None = None
+    expires_at: Moment | None = None
+    include_byok_in_limit: bool = False
+    creator_user_id: UUID | None = None
+    workspace_id: UUID | None = None
+
+
+class ChangedKey(Struct, forbid_unknown_fields=True):
+    name: Name | UnsetType = UNSET
+    disabled: bool | UnsetType = UNSET
+    limit: Decimal | UnsetType | None = UNSET
+    limit_reset: Reset | UnsetType | None = UNSET
+    include_byok_in_limit: bool = False
+    workspace_id: UUID | None = None
+
+
+new_key = msgspec.json.Decoder(NewKey)
+changed_key = msgspec.json.Decoder(ChangedKey)
+
+
+class KeyList(APIView):
+    def get(self, request: Request) -> Response:
+        caller = management(request)
+        offset = number(request, "offset", 0, 0)
+        check_workspace(caller, request.query_params.get("workspace_id"))
+        rows = access.keys_of(caller.organization_id).order_by("-id")
+        if not flag(request, "include_disabled"):
+            rows = rows.filter(is_disabled=False)
+        if not flag(request, "include_expired"):
+            rows = rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+        page = list(rows[offset : offset + PAGE])
+        spent = budgets.usages(row.pk for row in page)
+        return Response({"data": [key_row(row, spent.get(row.pk, UNUSED)) for row in page]})
+
+    def post(self, request: Request) -> Response:
+        caller = management(request)
+        asked = parse.typed(new_key, request.body)
+        check_workspace(caller, asked.workspace_id)
+        if asked.expires_at is not None and asked.expires_at <= datetime.now(UTC):
+            raise ApiError(400, "expires_at: expected a moment in the future.")
+        row, token = keys.issue(
+            caller.organization,
+            name=printable(asked.name),
+            created_by=creator(caller, asked.creator_user_id),
+            limit_nano=nano(asked.limit),
+            limit_reset=asked.limit_reset or "",
+            expires_at=asked.expires_at,
+        )
+        return Response({"data": key_row(row, UNUSED), "key": token}, status=201)
+
+
+class KeyDetail(APIView):
+    def get(self, request: Request, hash: str) -> Response:
+        return answer(own_key(management(request), hash))
+
+    def patch(self, request: Request, hash: str) -> Response:
+        caller = management(request)
+        row = own_key(caller, hash)
+        asked = parse.typed(changed_key, request.body)
+        check_workspace(caller, asked.workspace_id)
+        keys.change(row, changes(asked))
+        return answer(row)
+
+    def delete(self, request: Request, hash: str) -> Response:
+        keys.delete(own_key(management(request), hash))
+        return Response({"deleted": True})
+
+
+def own_key(caller: ApiKey, key_hash: str) -> ApiKey:
+    try:
+        return access.get_key(caller.organization_id, key_hash)
+    except ApiKey.DoesNotExist:
+        raise ApiError(404, f"API key {key_hash[:80]} not found.") from None
+
+
+def answer(row: ApiKey) -> Response:
+    return Response({"data": key_row(row, budgets.usage(row.pk))})
+
+
+def key_row(row: ApiKey, spent: BudgetUsage) -> dict[str, Any]:
+    return {
+        "hash": row.hash,
+        "label": row.label,
+        "name": row.name,
+        "disabled": row.is_disabled,
+        **spending(row, spent),
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "expires_at": row.expires_at,
+        "creator_user_id": row.created_by_id and str(row.created_by_id),
+        "external_user": None,
+        "last_used_at": None,
+        # An organization has one workspace, under its own id.
+        "workspace_id": str(row.organization_id),
+    }
+
+
+def changes(asked: ChangedKey) -> keys.Changes:
+    found: keys.Changes = {}
+    if asked.name is not UNSET:
+        found["name"] = printable(asked.name)
+    if asked.disabled is not UNSET:
+        found["is_disabled"] = asked.disabled
+    if asked.limit is not UNSET:
+        found["limit_nano"] = nano(asked.limit)
+    if asked.limit_reset is not UNSET:
+        found["limit_reset"] = asked.limit_reset or ""
+    return found
+
+
+def nano(limit: Decimal | None) -> int | None:
+    """USD as decimal text to nano-USD, half up; never by way of a float."""
+    if limit is None:
+        return None
+    if not limit.is_finite() or not 0 <= limit <= MAX_LIMIT_USD:
+        raise ApiError(400, f"limit: expected an amount of USD from 0 to {MAX_LIMIT_USD}.")
+    return int((limit * NANO_PER_USD).to_integral_value(ROUND_HALF_UP))
+
+
+def printable(name: str) -> str:
+    # PostgreSQL's text cannot hold it.
+    if "\0" in name:
+        raise ApiError(400, "name: it must not hold a NUL.")
+    return name
+
+
+def creator(caller: ApiKey, user_id: UUID | None) -> User | None:
+    """Who made the management key, unless another member is named."""
+    if user_id is None:
+        return caller.created_by
+    try:
+        return access.get_member(caller.organization_id, user_id)
+    except Membership.DoesNotExist:
+        raise ApiError(400, "creator_user_id: this is no member of the organization.") from None
+
+
+def check_workspace(caller: ApiKey, workspace_id: UUID | str | None) -> None:
+    if workspace_id is not None and str(workspace_id) != str(caller.organization_id):
+        raise ApiError(400, "workspace_id: there is no such workspace.")
+
+
+def flag(request: Request, name: str) -> bool:
+    text = request.query_params.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise ApiError(400, f"{name}: expected true or false.")
+    return text == "true"
