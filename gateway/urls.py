@@ -1,6 +1,5 @@
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 handler400 = "gateway.errors.bad_request"
 handler404 = "gateway.errors.not_found"
@@ -10,7 +9,7 @@ admin.site.site_header = admin.site.site_title = "Turnpike"
 admin.site.index_title = "Back office"
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("gateway.api.urls")),
+    path("", include("gateway.pages.urls")),
 ]

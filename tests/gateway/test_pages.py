@@ -1,0 +1,74 @@
+"""The public pages: home, models, a model; and what every page sends with it."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from gateway.local.environment import ROOT
+from providers.importer import import_catalogue
+from tests.gateway.conftest import catalogue
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def imported(db: None) -> None:
+    import_catalogue(catalogue("http://127.0.0.1:9/v1"), source="test")
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/models/acme/three"])
+def test_works_for_everybody_and_for_reading_only(client: Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 200
+    assert client.post(path).status_code == 405
+
+
+def test_home_says_what_can_be_called(client: Client) -> None:
+    text = client.get("/").content.decode()
+    assert '"model": "acme/one"' in text or "acme/" in text
+    assert ">3</p>" in text
+
+
+def test_models_are_searched_by_all_words(client: Client) -> None:
+    found = client.get("/models", {"q": "ACME three"}).content.decode()
+    assert "/models/acme/three" in found
+    assert "/models/acme/one" not in found
+    assert "No model matches" in client.get("/models", {"q": "nothing"}).content.decode()
+
+
+def test_a_query_is_shown_as_text(client: Client) -> None:
+    assert "<b>x" not in client.get("/models", {"q": "<b>x"}).content.decode()
+
+
+def test_prices_are_per_million_tokens(client: Client) -> None:
+    text = client.get("/models/acme/one").content.decode()
+    assert "$1.00" in text
+    assert "$2.00" in text
+    assert "$0.10" in text
+
+
+@pytest.mark.parametrize("path", ["/models/acme/none", "/models/x", "/nowhere"])
+def test_what_is_not_there_is_a_404_page(client: Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 404
+    assert "Not found" in response.content.decode()
+
+
+def test_pages_allow_no_inline_script_or_style(client: Client) -> None:
+    policy = client.get("/")["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_templates_hold_no_inline_script_or_style() -> None:
+    for file in (ROOT / "templates").rglob("*.html"):
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", file.read_text()), file
+
+
+def test_stylesheet_knows_the_classes_of_the_templates() -> None:
+    sheet = (ROOT / "static/turnpike.css").read_text().replace("\\", "")
+    for file in (ROOT / "templates").rglob("*.html"):
+        for classes in re.findall(r'class="([^"]*)"', file.read_text()):
+            for name in re.sub(r"{%.*?%}|{{.*?}}", " ", classes).split():
+                assert f".{name}" in sheet, f"{name} in {file}: run bin/build-css"
