@@ -5,8 +5,10 @@ word does not arrive. The till asks again at admission, so a revoked key never g
 """
 
 import asyncio
+import secrets
 import time
 from datetime import UTC, datetime
+from hashlib import blake2b
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -44,15 +46,23 @@ class Callers:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[float, Caller]] = {}
         self._asking: dict[str, asyncio.Task[Caller | None]] = {}
+        # OpenSSL's HMAC takes 15 µs, BLAKE2 with a key of this process's own 1: so tokens seen before are recognised.
+        self._secret = secrets.token_bytes(32)
+        self._hashes: dict[bytes, str] = {}
 
     async def get(self, token: str) -> Caller | None:
         """The caller with this key, or None if it is not a live one."""
-        key_hash = keys.digest(token)
+        mark = blake2b(token.encode(), key=self._secret, digest_size=32).digest()
+        key_hash = self._hashes.get(mark) or keys.digest(token)
         until, caller = self._kept.get(key_hash, NOBODY)
         if caller is None or time.monotonic() > until:
             if not keys.is_well_formed(token):
                 return None
             caller = await self._ask(key_hash)
+            if caller is not None:
+                if len(self._hashes) >= MAX_KEPT:
+                    self._hashes.clear()
+                self._hashes[mark] = key_hash
         return None if caller is None or caller.is_expired else caller
 
     async def _ask(self, key_hash: str) -> Caller | None:

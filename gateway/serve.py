@@ -8,6 +8,8 @@ from types import FrameType
 
 import uvicorn
 
+from gateway.cork import CorkedProtocol
+
 DRAIN_S = 10
 
 
@@ -35,7 +37,7 @@ def main() -> None:
         host=arguments.host,
         port=arguments.port,
         loop="uvloop",
-        http="httptools",
+        http=CorkedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
