@@ -256,13 +256,16 @@ class Till:
                 resolve(waiting, Result(status="done", charge=waiting.item.charge))
 
     def _still_wanted(self, batch: list[_Waiting]) -> list[_Waiting]:
-        """Without the admissions that have waited for too long, or whose client left before they were sent."""
+        """Without the admissions that have waited for too long, or whose client left before they were sent.
+
+        Settlements stay, whoever leaves: nobody else closes their holds.
+        """
         now = self._loop.time()
         wanted = []
         for waiting in batch:
             if waiting.deadline is not None and now > waiting.deadline:
                 resolve(waiting, error=TillAway())
-            elif not waiting.future.cancelled() or waiting.sent_at is not None:
+            elif isinstance(waiting.item, Settle) or not waiting.future.cancelled() or waiting.sent_at is not None:
                 wanted.append(waiting)
         return wanted
 

@@ -355,6 +355,23 @@ async def test_an_admission_whose_client_left_before_it_was_sent_is_not_sent(til
     assert book.wallet(other).held == 2
 
 
+async def test_a_settlement_whose_client_left_before_it_was_sent_is_sent_all_the_same(till: Till, book: Book) -> None:
+    account, other = book.account(1000), book.account(1000)
+    hold = await till.admit(account.organization, account.asks(400))
+    with book.locked(other):
+        first = asyncio.create_task(till.admit(other.organization, other.asks(1)))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(till.settle(hold, used(hold.generation, 300)))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        await asyncio.wait([second])
+    await first
+    await until(lambda: book.generation(hold.generation) != {})
+    assert book.generation(hold.generation)["charge"] == 300
+    wallet = book.wallet(account)
+    assert (wallet.held, wallet.spent) == (0, 300)
+
+
 # Touch, tick, expire
 
 
