@@ -32,3 +32,11 @@ def get_key(organization_id: UUID, key_hash: str) -> ApiKey:
 def get_member(organization_id: UUID, user_id: UUID) -> User:
     """Raises Membership.DoesNotExist."""
     return Membership.objects.select_related("user").get(organization_id=organization_id, user_id=user_id).user
+
+
+def get_membership(user: User, organization_id: UUID | None) -> Membership:
+    """The user's place in that organization, or in their personal one. Raises Membership.DoesNotExist."""
+    own = Membership.objects.select_related("organization").filter(user=user)
+    if organization_id is None:
+        return own.get(organization__is_personal=True)
+    return own.get(organization_id=organization_id)

@@ -1,5 +1,6 @@
 """Every setting of Turnpike. Values come from the environment; NAME_FILE names a file that holds the value of NAME."""
 
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,17 @@ def database(url: str) -> dict[str, Any]:
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+def nano(usd: str) -> int:
+    """nano-USD."""
+    try:
+        amount = Decimal(usd) * 10**9
+    except InvalidOperation:
+        raise ImproperlyConfigured(f"SIGNUP_CREDIT is not an amount of USD: {usd!r}") from None
+    if not amount.is_finite() or amount < 0 or amount % 1:
+        raise ImproperlyConfigured("SIGNUP_CREDIT must be an amount of USD from 0 up, with at most 9 decimals.")
+    return int(amount)
 
 
 def broker(url: str) -> str:
@@ -64,6 +76,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
     "rest_framework",
     "django_celery_beat",
     "accounts",
@@ -84,6 +98,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [
@@ -106,6 +121,51 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# People: sign-up, log-in, verification of addresses (gateway/pages/adapter.py)
+SIGNUP = env.str("SIGNUP", default="open")
+if SIGNUP not in ("open", "invite", "closed"):
+    raise ImproperlyConfigured("SIGNUP must be open, invite or closed.")
+SIGNUP_CREDIT_NANO = nano(env.str("SIGNUP_CREDIT", default="0"))
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "dashboard"
+ACCOUNT_ADAPTER = "gateway.pages.adapter.Adapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+# Only in the browser that signed up; anywhere else the link confirms and no more.
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_LOGOUT_REDIRECT_URL = "home"
+ACCOUNT_SESSION_REMEMBER = True
+# Behind a proxy, name the header in which it says who calls, e.g. X-Real-IP: limits count by that address.
+ALLAUTH_TRUSTED_CLIENT_IP_HEADER = env.str("PROXY_IP_HEADER", default="") or None
+
+# Mail
+mail = env.email_url("EMAIL_URL", default="consolemail://")
+EMAIL_BACKEND = mail["EMAIL_BACKEND"]
+EMAIL_HOST = mail["EMAIL_HOST"] or ""
+EMAIL_PORT = mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER = mail["EMAIL_HOST_USER"] or ""
+EMAIL_HOST_PASSWORD = mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS = mail.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="Turnpike <turnpike@localhost>")
+
+# What limits on forms count in
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "turnpike",
+    }
+}
 
 # The API: authentication is the key's, done by gateway/api; errors leave in the reference's envelope.
 REST_FRAMEWORK: dict[str, Any] = {

@@ -3,6 +3,8 @@
 from decimal import Decimal
 
 from django import template
+from django.forms import CheckboxInput, Select
+from django.forms.boundfield import BoundField
 
 from billing.ledger import NANO_PER_USD
 from providers.pricing import PICO
@@ -35,3 +37,14 @@ def dollars(amount: Decimal) -> str:
     text = f"{amount:,.12f}"
     whole, decimals = text.split(".")
     return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+@register.filter
+def control(field: BoundField) -> str:
+    """The form control in the pages' looks."""
+    widget = field.field.widget
+    kind = "select" if isinstance(widget, Select) else "checkbox" if isinstance(widget, CheckboxInput) else "input"
+    attributes: dict[str, str | bool] = {"class": kind if kind == "checkbox" else f"{kind} w-full"}
+    if field.errors:
+        attributes |= {"aria-invalid": "true", "aria-describedby": f"{field.id_for_label}-error"}
+    return field.as_widget(attrs=attributes)
