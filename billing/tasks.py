@@ -4,6 +4,7 @@ from celery import shared_task
 from django.db import connection
 
 from billing import ledger
+from billing import usage as rollups
 
 
 @shared_task
@@ -21,6 +22,12 @@ def tick() -> None:
 def post() -> None:
     """Posts usage to the ledger."""
     ledger.post_usage()
+
+
+@shared_task
+def usage() -> None:
+    """Sums up by hour and day what has closed since the last time."""
+    rollups.roll_up()
 
 
 @shared_task

@@ -1,0 +1,95 @@
+"""Usage by hour and by day: by organization, key, model, provider and endpoint.
+
+A generation counts in the hour in which it closed, as its charge counts in a budget. By the time in its id rows would
+come late without bound: a stream may last for minutes, and a hold expires whenever the till is back. By `closed_at` a
+row is late only for as long as its transaction takes, and the till's are cut after 4 seconds (SESSION in till.py).
+
+So each run makes the hours anew, whole, from LATE before the end of the last run: what it finds is what counts, however
+often it runs, and a run that did not happen or died is made good by the next. A period's rows are replaced in one
+transaction, so readers never see half of it.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection, transaction
+
+from billing.models import Generation, UsageMark
+
+LATE = timedelta(minutes=10)
+# In one transaction: after a long pause much has to be made good, and what is done shall stay done.
+CHUNK = timedelta(days=1)
+
+SUMS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "charge", "list_charge", "cost")
+COLUMNS = "organization_id, api_key_id, model, provider, endpoint_id, provider_name, requests, errors, " + ", ".join(
+    SUMS
+)
+
+HOURS = f"""
+INSERT INTO billing_usagehour (hour, {COLUMNS})
+SELECT date_trunc('hour', closed_at, 'UTC'), organization_id, api_key_id,
+    coalesce(nullif(model, ''), requested_model), provider, endpoint_id, max(provider_name),
+    count(*), count(*) FILTER (WHERE outcome IN ('error', 'expired')), {", ".join(f"sum({name})" for name in SUMS)}
+FROM billing_generation WHERE closed_at >= %(since)s AND closed_at < %(until)s
+GROUP BY 1, 2, 3, 4, 5, 6
+"""
+DAYS = f"""
+INSERT INTO billing_usageday (day, {COLUMNS})
+SELECT (hour AT TIME ZONE 'UTC')::date, organization_id, api_key_id, model, provider, endpoint_id, max(provider_name),
+    sum(requests), sum(errors), {", ".join(f"sum({name})" for name in SUMS)}
+FROM billing_usagehour WHERE hour >= %(since)s AND hour < %(until)s
+GROUP BY 1, 2, 3, 4, 5, 6
+"""
+
+
+def roll_up() -> None:
+    while not _roll_up_chunk():
+        pass
+
+
+def _roll_up_chunk() -> bool:
+    """Says whether it has come to the present."""
+    with transaction.atomic():
+        mark = _locked_mark()
+        now = _now()
+        since = _hour(min(mark.rolled_up_until, now) - LATE)
+        until = since + CHUNK
+        _replace(since, until)
+        mark.rolled_up_until = min(until, now)
+        mark.save()
+    return until > now
+
+
+def _locked_mark() -> UsageMark:
+    """Two runs at the same time take turns."""
+    if not UsageMark.objects.exists():
+        oldest = Generation.objects.order_by("closed_at").values_list("closed_at", flat=True).first()
+        UsageMark.objects.bulk_create([UsageMark(pk=1, rolled_up_until=oldest or _now())], ignore_conflicts=True)
+    return UsageMark.objects.select_for_update().get(pk=1)
+
+
+def _now() -> datetime:
+    """By PostgreSQL's clock, which writes closed_at."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def _replace(since: datetime, until: datetime) -> None:
+    """`since` and `until` are full hours; the days that they touch are summed up anew from their hours."""
+    days = {"since": _day(since), "until": _day(until + timedelta(days=1) - timedelta(microseconds=1))}
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM billing_usagehour WHERE hour >= %s AND hour < %s", [since, until])
+        cursor.execute(HOURS, {"since": since, "until": until})
+        cursor.execute(
+            "DELETE FROM billing_usageday WHERE day >= %s AND day < %s", [days["since"].date(), days["until"].date()]
+        )
+        cursor.execute(DAYS, days)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _day(moment: datetime) -> datetime:
+    return _hour(moment).replace(hour=0)
