@@ -14,7 +14,12 @@ Verb = AuditEvent.Verb
 
 
 def record(
-    request: HttpRequest | None, verb: Verb, target: Model, *, organization_id: UUID | None = None, **details: Any
+    request: HttpRequest | None,
+    verb: Verb,
+    target: Model,
+    *,
+    organization_id: UUID | None = None,
+    details: dict[str, Any] | None = None,
 ) -> AuditEvent:
     """Says that the request's user did it, or the system when there is no request. Details hold no secrets."""
     actor = request.user if request is not None else None
@@ -26,7 +31,7 @@ def record(
         target_id=str(target.pk),
         # Empty on a unix socket.
         address=request.META.get("REMOTE_ADDR") or None if request is not None else None,
-        details=details,
+        details=details or {},
     )
 
 

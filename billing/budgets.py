@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Case, Expression, OuterRef, Subquery, When
+from django.db.models.functions import Coalesce
 from msgspec import Struct
 
 from billing.models import Budget
@@ -41,3 +43,19 @@ def _current(row: Budget, today: date) -> BudgetUsage:
         week=row.used_week if row.week == today - timedelta(days=today.weekday()) else 0,
         month=row.used_month if row.month == today.replace(day=1) else 0,
     )
+
+
+def used_now() -> Expression:
+    """For rows of keys: what each has used in the running period of its limit; for all time without one."""
+    today = datetime.now(UTC).date()
+    return Case(
+        When(limit_reset="daily", then=_counter("used_day", day=today)),
+        When(limit_reset="weekly", then=_counter("used_week", week=today - timedelta(days=today.weekday()))),
+        When(limit_reset="monthly", then=_counter("used_month", month=today.replace(day=1))),
+        default=_counter("used"),
+    )
+
+
+def _counter(name: str, **period: date) -> Expression:
+    row = Budget.objects.filter(pk=OuterRef("pk"), **period)
+    return Coalesce(Subquery(row.values(name)[:1]), 0)

@@ -1,5 +1,7 @@
 """The double-entry ledger: every change of credit, with the entries that say why, in one transaction."""
 
+from typing import Required, TypedDict, Unpack
+
 from django.db import connection, transaction
 from django.db.models import F
 
@@ -9,30 +11,24 @@ from billing.models import LedgerEntry, LedgerTransaction, Wallet
 NANO_PER_USD = 10**9
 
 
-def grant(
-    organization: Organization,
-    *,
-    amount: int,
-    reason: str,
-    created_by: User | None = None,
-    reference: str | None = None,
-) -> LedgerTransaction:
-    """Gives credit (nano-USD, more than 0) without a payment."""
+class Movement(TypedDict, total=False):
+    reason: Required[str]
+    created_by: User | None
+    reference: str | None
+
+
+def grant(organization: Organization, *, amount: int, **why: Unpack[Movement]) -> LedgerTransaction:
+    """Gives credit (nano-USD, more than 0) without a payment. A reference is posted once: IntegrityError."""
     if amount <= 0:
         raise ValueError("a grant must be more than 0")
-    with transaction.atomic():
-        Wallet.objects.for_organization(organization)
-        # The row lock of this UPDATE orders it with the till's calls; credit and entry become true together.
-        Wallet.objects.filter(organization=organization).update(credit=F("credit") + amount, version=F("version") + 1)
-        posted = LedgerTransaction.objects.create(
-            kind=LedgerTransaction.Kind.GRANT,
-            organization=organization,
-            reason=reason,
-            created_by=created_by,
-            reference=reference,
-        )
-        post(posted, {LedgerEntry.Account.WALLET: amount, LedgerEntry.Account.GRANTS: -amount})
-    return posted
+    return _move(organization, amount, LedgerTransaction.Kind.GRANT, LedgerEntry.Account.GRANTS, why)
+
+
+def correct(organization: Organization, *, amount: int, **why: Unpack[Movement]) -> LedgerTransaction:
+    """Puts credit right by an operator's word (nano-USD, not 0), even below what is spent. Else as `grant`."""
+    if amount == 0:
+        raise ValueError("a correction must not be 0")
+    return _move(organization, amount, LedgerTransaction.Kind.CORRECTION, LedgerEntry.Account.CORRECTIONS, why)
 
 
 def post(posted: LedgerTransaction, amounts: dict[LedgerEntry.Account, int]) -> None:
@@ -41,6 +37,22 @@ def post(posted: LedgerTransaction, amounts: dict[LedgerEntry.Account, int]) -> 
         LedgerEntry(transaction=posted, organization_id=posted.organization_id, account=account, amount=amount)
         for account, amount in amounts.items()
     )
+
+
+def _move(
+    organization: Organization,
+    amount: int,
+    kind: LedgerTransaction.Kind,
+    other_side: LedgerEntry.Account,
+    why: Movement,
+) -> LedgerTransaction:
+    with transaction.atomic():
+        Wallet.objects.for_organization(organization)
+        # The row lock of this UPDATE orders it with the till's calls; credit and entry become true together.
+        Wallet.objects.filter(organization=organization).update(credit=F("credit") + amount, version=F("version") + 1)
+        posted = LedgerTransaction.objects.create(kind=kind, organization=organization, **why)
+        post(posted, {LedgerEntry.Account.WALLET: amount, other_side: -amount})
+    return posted
 
 
 def post_usage() -> int:

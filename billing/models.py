@@ -163,6 +163,7 @@ class LedgerTransaction(models.Model):
     class Kind(models.TextChoices):
         USAGE = "usage"
         GRANT = "grant"
+        CORRECTION = "correction"
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="ledger_transactions")
@@ -186,6 +187,7 @@ class LedgerEntry(models.Model):
         REVENUE = "revenue"
         WRITE_OFF = "write_off", "Write-off: used beyond what could be charged"
         GRANTS = "grants", "Grants: credit given without payment"
+        CORRECTIONS = "corrections", "Corrections by an operator"
         PROVIDER_COST = "provider_cost"
         PROVIDER_PAYABLE = "provider_payable", "Owed to providers"
 

@@ -24,12 +24,13 @@ def test_an_event_says_who_did_what_from_where(organization: Organization) -> No
     request = RequestFactory(REMOTE_ADDR="2001:db8::7").post("/")
     request.user = user
 
-    audit.record(request, audit.Verb.UPDATE, organization, organization_id=organization.pk, name=["Acme", "Acne"])
+    details = {"name": ["Acme", "Acne"]}
+    audit.record(request, audit.Verb.UPDATE, organization, organization_id=organization.pk, details=details)
 
     event = AuditEvent.objects.get()
     assert (event.actor, event.organization, event.verb) == (user, organization, "update")
     assert (event.target_type, event.target_id) == ("accounts.organization", str(organization.pk))
-    assert (event.address, event.details) == ("2001:db8::7", {"name": ["Acme", "Acne"]})
+    assert (event.address, event.details) == ("2001:db8::7", details)
 
 
 def test_without_a_request_it_was_the_system(organization: Organization) -> None:

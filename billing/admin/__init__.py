@@ -1,0 +1,5 @@
+"""Django's admin for money, and for organizations and keys, which are shown with theirs."""
+
+from billing.admin import generations, keys, ledger, organizations
+
+__all__ = ["generations", "keys", "ledger", "organizations"]

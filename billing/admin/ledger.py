@@ -1,0 +1,96 @@
+"""Wallets, holds and the ledger in the admin: to look at. Money moves by the till and billing/ledger.py alone."""
+
+from django.contrib import admin
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+
+from accounts.admin import ReadOnly, admin_link
+from billing.admin.columns import BoundedPaginator, usd_column
+from billing.generations import public_id
+from billing.models import Hold, LedgerEntry, LedgerTransaction, Wallet
+
+BALANCE = tuple(usd_column(name) for name in ("credit", "spent", "held", "spendable_now"))
+UNPOSTED = tuple(usd_column(f"unposted_{name}") for name in ("charge", "cost", "fee", "write_off"))
+HELD = (
+    usd_column("wallet_amount", label="of the wallet"),
+    usd_column("list_amount", label="of the budgets"),
+    usd_column("progress", label="used so far"),
+)
+
+
+@admin.register(Wallet)
+class WalletAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
+    list_display = ("organization", *BALANCE, "version")
+    search_fields = ("organization__name", "organization__memberships__user__email", "organization__id__exact")
+    search_help_text = "Name, e-mail of a member, or id of the organization"
+    fields = readonly_fields = ("organization_link", *BALANCE, *UNPOSTED, "version")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Wallet]:
+        spendable = F("credit") - F("spent") - F("held")
+        return Wallet.objects.select_related("organization").annotate(spendable_now=spendable).order_by("-pk")
+
+    @admin.display(description="organization")
+    def organization_link(self, wallet: Wallet) -> str:
+        return admin_link(wallet.organization)
+
+
+class LedgerEntryInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    model = LedgerEntry
+    fields = readonly_fields = ("account", usd_column("amount"))
+    verbose_name_plural = "Entries: their sum is 0"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LedgerEntry]:
+        return LedgerEntry.objects.select_related("transaction").order_by("pk")
+
+
+@admin.register(LedgerTransaction)
+class LedgerTransactionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = (
+        "id",
+        "created_at",
+        "organization",
+        "kind",
+        usd_column("wallet"),
+        "reason",
+        "created_by",
+        "reference",
+    )
+    list_filter = ("kind", "created_at")
+    search_fields = ("organization__name", "organization__id__exact", "reason", "reference", "created_by__email")
+    search_help_text = "Name or id of the organization, reason, reference, or e-mail of who posted it"
+    inlines = (LedgerEntryInline,)
+    sortable_by = ()
+    show_full_result_count = False
+    paginator = BoundedPaginator
+    fields = readonly_fields = (
+        *("id", "created_at", "organization_link", "kind"),
+        *("reason", "created_by", "reference"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LedgerTransaction]:
+        entries = LedgerEntry.objects.filter(transaction=OuterRef("pk"), account=LedgerEntry.Account.WALLET)
+        return (
+            LedgerTransaction.objects.select_related("organization", "created_by")
+            .annotate(wallet=Subquery(entries.values("amount")[:1]))
+            .order_by("-id")
+        )
+
+    @admin.display(description="organization")
+    def organization_link(self, posted: LedgerTransaction) -> str:
+        return admin_link(posted.organization)
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Holds that are open at this moment."""
+
+    list_display = ("public_id", "organization", *HELD, "due_tick")
+    search_fields = ("organization__name", "organization__id__exact", "generation__exact")
+    search_help_text = "Name or id of the organization, or id (UUID) of the generation"
+    list_select_related = ("organization",)
+    ordering = ("-pk",)
+    fields = readonly_fields = ("public_id", "generation", "organization", *HELD, "due_tick", "budgets", "record")
+
+    @admin.display(description="generation")
+    def public_id(self, hold: Hold) -> str:
+        return public_id(hold.generation)

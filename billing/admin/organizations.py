@@ -1,0 +1,124 @@
+"""Organizations in the admin, with their balance, members and keys."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html_join
+
+from accounts import audit
+from accounts.forms import MembershipForm, MembershipFormSet
+from accounts.models import ApiKey, Membership, Organization
+from billing.admin import credit
+from billing.admin.columns import usd_column
+from billing.admin.keys import ApiKeyInline
+
+BALANCE = tuple(usd_column(name) for name in ("credit", "spent", "held", "spendable"))
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]  # generic to the type checker only
+    model = Membership
+    form = MembershipForm
+    formset = MembershipFormSet
+    fields = ("user", "role")
+    autocomplete_fields = ("user",)
+    extra = 0
+    min_num = 1
+    verbose_name_plural = "Members"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return Membership.objects.select_related("user", "organization").order_by("created_at")
+
+
+@admin.register(Organization)
+class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Organizations are not deleted: the ledger names them."""
+
+    list_display = ("name", "is_personal", "members", "live_keys", *BALANCE, "created_at")
+    list_filter = ("is_personal", "created_at")
+    search_fields = ("name", "memberships__user__email", "id__exact")
+    search_help_text = "Name, e-mail of a member, or id"
+    inlines = (MembershipInline, ApiKeyInline)
+    readonly_fields = ("id", "is_personal", "created_at", *BALANCE, "look_at")
+    change_form_template = "admin/accounts/organization/change_form.html"
+    add_fieldsets: Any = ((None, {"fields": ("name",)}),)
+    fieldsets = (
+        (None, {"fields": ("name", "is_personal", "id", "created_at")}),
+        ("Balance", {"fields": (BALANCE, "look_at")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
+        wallet = {name: Coalesce(F(f"wallet__{name}"), 0) for name in ("credit", "spent", "held")}
+        return Organization.objects.annotate(
+            **wallet,
+            spendable=F("credit") - F("spent") - F("held"),
+            member_count=count_of(Membership.objects.all()),
+            key_count=count_of(ApiKey.objects.live()),
+        ).order_by("-id")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Organization | None = None) -> Any:
+        return self.fieldsets if obj else self.add_fieldsets
+
+    def get_inlines(self, request: HttpRequest, obj: Organization | None) -> Any:
+        return self.inlines if obj else (MembershipInline,)
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(credit.page)
+        own = [path("<uuid:organization_id>/credit/", page, name="accounts_organization_credit")]
+        return own + super().get_urls()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="look at")
+    def look_at(self, organization: Organization) -> str:
+        return format_html_join(
+            " · ",
+            '<a href="{}?{}={}">{}</a>',
+            (
+                (reverse(f"admin:{model}_changelist"), field, organization.pk, name)
+                for model, field, name in (
+                    ("billing_ledgertransaction", "organization__id__exact", "ledger"),
+                    ("billing_generation", "organization_id", "generations"),
+                    ("billing_hold", "organization__id__exact", "open holds"),
+                    ("accounts_auditevent", "organization__id__exact", "audit events"),
+                )
+            ),
+        )
+
+    @admin.display(ordering="member_count")
+    def members(self, organization: Organization) -> int:
+        count: int = vars(organization)["member_count"]
+        return count
+
+    @admin.display(ordering="key_count")
+    def live_keys(self, organization: Organization) -> int:
+        count: int = vars(organization)["key_count"]
+        return count
+
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.changed_data:
+            verb = audit.Verb.UPDATE if change else audit.Verb.CREATE
+            audit.record(request, verb, obj, organization_id=obj.pk, details=audit.changes(form))
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        formset.save()
+        done = [
+            *((audit.Verb.CREATE, member) for member in formset.new_objects),
+            *((audit.Verb.UPDATE, member) for member, _ in formset.changed_objects),
+            # Their rows, and with them their ids, are gone.
+            *((audit.Verb.DELETE, member) for member in formset.deleted_objects),
+        ]
+        for verb, member in done:
+            details = {"user": member.user.email, "role": member.role}
+            audit.record(request, verb, member, organization_id=member.organization_id, details=details)
+
+
+def count_of(rows: QuerySet[Any]) -> Any:
+    """How many of the rows an organization has; joins would multiply them."""
+    own = rows.filter(organization=OuterRef("pk")).order_by().values("organization")
+    return Coalesce(Subquery(own.annotate(count=Count("pk")).values("count")), 0)

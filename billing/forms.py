@@ -1,0 +1,52 @@
+"""Forms of the admin's pages about money."""
+
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+
+from accounts.models import ApiKey
+from billing import money
+
+
+class UsdField(forms.CharField):
+    """Nano-USD inside, a decimal string of USD outside."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return money.usd(value).replace(",", "") if isinstance(value, int) else value
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        if not text:
+            return None
+        try:
+            return money.nano(text)
+        except ValueError as error:
+            raise forms.ValidationError(f"It {error}.") from None
+
+
+class CreditForm(forms.Form):
+    amount = UsdField(label="Amount (USD)", help_text="Above 0 is a grant, below 0 a correction. Up to 9 decimals.")
+    reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 3, "cols": 80}))
+    # What is posted twice with the same token is posted once.
+    token = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+
+    def clean_amount(self) -> int:
+        amount: int = self.cleaned_data["amount"]
+        if amount == 0:
+            raise forms.ValidationError("It must not be 0.")
+        return amount
+
+
+class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the type checker only
+    limit_nano = UsdField(required=False, label="Limit (USD)", help_text="Spending limit; empty for none.")
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "is_disabled", "limit_nano", "limit_reset", "expires_at")
+
+    def clean_limit_nano(self) -> int | None:
+        limit: int | None = self.cleaned_data["limit_nano"]
+        if limit is not None and limit < 0:
+            raise forms.ValidationError("It must not be below 0.")
+        return limit
