@@ -40,3 +40,21 @@ def get_membership(user: User, organization_id: UUID | None) -> Membership:
     if organization_id is None:
         return own.get(organization__is_personal=True)
     return own.get(organization_id=organization_id)
+
+
+MANAGERS = frozenset({Membership.Role.OWNER, Membership.Role.ADMIN})
+
+
+def shown_keys(member: Membership) -> ApiKeyQuerySet:
+    """Every key of the organization that is not deleted, management keys too: all members may see that they exist."""
+    return ApiKey.objects.filter(organization=member.organization, deleted_at=None)
+
+
+def may_create_key(member: Membership, *, is_management: bool = False) -> bool:
+    return member.role in MANAGERS or (member.role == Membership.Role.DEVELOPER and not is_management)
+
+
+def may_change_key(member: Membership, key: ApiKey) -> bool:
+    """Developers change the inference keys that they made themselves."""
+    is_own = key.created_by_id == member.user_id
+    return member.role in MANAGERS or (is_own and may_create_key(member, is_management=key.is_management))

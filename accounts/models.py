@@ -144,6 +144,10 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.label})"
 
     @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
     def window(self) -> Window | None:
         return cast(Window, self.limit_reset) if self.limit_reset else None
 

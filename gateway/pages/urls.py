@@ -1,12 +1,16 @@
 from django.urls import include, path
 
-from gateway.pages import catalogue, dashboard, tenant
+from gateway.pages import catalogue, dashboard, keys, tenant
 
 urlpatterns = [
     path("", catalogue.home, name="home"),
     path("models", catalogue.models, name="page-models"),
     path("models/<path:slug>", catalogue.model, name="page-model"),
     path("dashboard", dashboard.dashboard, name="dashboard"),
+    path("keys", keys.key_list, name="page-keys"),
+    path("keys/new", keys.new_key, name="page-key-new"),
+    path("keys/<str:hash>", keys.key_detail, name="page-key"),
+    path("keys/<str:hash>/delete", keys.delete_key, name="page-key-delete"),
     path("organization", tenant.choose_organization, name="choose-organization"),
     path("", include("gateway.pages.account_urls")),
 ]

@@ -1,0 +1,108 @@
+"""An organization's API keys: list, create (shown once), change, delete."""
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts import access, audit, keys
+from accounts.audit import Verb
+from accounts.models import ApiKey, Membership
+from billing import budgets
+from billing.budgets import UNUSED
+from billing.generations import last_use
+from billing.models import Budget
+from gateway.pages.key_forms import KeyForm, NewKeyForm
+from gateway.pages.limits import limited
+from gateway.pages.tenant import membership, user_of
+
+
+@login_required
+@require_safe
+def key_list(request: HttpRequest) -> HttpResponse:
+    member = membership(request)
+    found = list(access.shown_keys(member).select_related("created_by").order_by("-created_at", "-id"))
+    used = budgets.usages(key.pk for key in found)
+    days = dict(Budget.objects.filter(pk__in=[key.pk for key in found]).values_list("pk", "day"))
+    rows = [
+        {"key": key, "used": used.get(key.pk, UNUSED).within(key.limit_reset), "last_used_date": days.get(key.pk)}
+        for key in found
+    ]
+    return render(request, "pages/keys.html", {"rows": rows, "may_create": access.may_create_key(member)})
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "POST"])
+@limited("create-key", user="30/h")
+def new_key(request: HttpRequest) -> HttpResponse:
+    member = membership(request)
+    if not access.may_create_key(member):
+        raise PermissionDenied("Your role in this organization does not let you make keys.")
+    form = NewKeyForm(request.POST or None, may_manage=access.may_create_key(member, is_management=True))
+    if not form.is_valid():
+        return render(request, "pages/key_new.html", {"form": form})
+    with transaction.atomic():
+        key, token = keys.issue(
+            member.organization, created_by=user_of(request), is_management=form.is_management, **form.columns()
+        )
+        audit.record(request, Verb.CREATE, key, organization_id=key.organization_id, name=key.name)
+    return render(request, "pages/key_created.html", {"key": key, "token": token})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def key_detail(request: HttpRequest, hash: str) -> HttpResponse:
+    member = membership(request)
+    key = key_of(member, hash)
+    form = KeyForm(request.POST or None, initial=KeyForm.initial_of(key))
+    if request.method == "POST":
+        demand_change(member, key)
+        if form.is_valid():
+            with transaction.atomic():
+                keys.change(key, {**form.columns(), "is_disabled": form.cleaned_data["is_disabled"]})
+                audit.record(
+                    request, Verb.UPDATE, key, organization_id=key.organization_id, changes=audit.changes(form)
+                )
+            return redirect("page-keys")
+    return render(request, "pages/key.html", {"form": form, **details(member, key)})
+
+
+@login_required
+@require_POST
+def delete_key(request: HttpRequest, hash: str) -> HttpResponse:
+    member = membership(request)
+    key = key_of(member, hash)
+    demand_change(member, key)
+    with transaction.atomic():
+        keys.delete(key)
+        audit.record(request, Verb.DELETE, key, organization_id=key.organization_id, name=key.name)
+    return redirect(reverse("page-keys"))
+
+
+def key_of(member: Membership, hash: str) -> ApiKey:
+    key = access.shown_keys(member).select_related("created_by").filter(hash=hash).first()
+    if key is None:
+        raise Http404
+    return key
+
+
+def demand_change(member: Membership, key: ApiKey) -> None:
+    if not access.may_change_key(member, key):
+        raise PermissionDenied("Your role in this organization does not let you change this key.")
+
+
+def details(member: Membership, key: ApiKey) -> dict[str, Any]:
+    budget = Budget.objects.filter(pk=key.pk).first()
+    return {
+        "key": key,
+        "used": budgets.usage(key.pk),
+        "last_used_at": last_use(key, budget.day) if budget else None,
+        "may_change": access.may_change_key(member, key),
+    }
