@@ -1,6 +1,6 @@
 from django.urls import path
 
-from gateway.api import account, keys, models
+from gateway.api import account, activity, keys, models
 
 urlpatterns = [
     path("models", models.list_models, name="models"),
@@ -11,5 +11,6 @@ urlpatterns = [
     path("keys", keys.KeyList.as_view(), name="keys"),
     path("keys/<str:hash>", keys.KeyDetail.as_view(), name="key-detail"),
     path("credits", account.credits, name="credits"),
+    path("activity", activity.activity, name="activity"),
     path("generation", account.generation, name="generation"),
 ]
