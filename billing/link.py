@@ -14,6 +14,8 @@ from psycopg import pq
 CONNECT_TIMEOUT_S = 2
 # Above the server's own statement_timeout: what takes longer is a server that does not answer at all.
 CALL_TIMEOUT_S = 5.0
+# libuv tells of a broken socket once and then no more, whatever of the server's last words is still to be read.
+LOOK_S = 0.1
 GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
@@ -23,11 +25,13 @@ class Link:
         self._pgconn = connection.pgconn
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[list[bytes | None]] | None = None
+        self._called_at = 0.0
         self._result: pq.abc.PGresult | None = None
         self._is_closed = False
         self._is_flushing = False
         self._socket = self._pgconn.socket
         self._loop.add_reader(self._socket, self._on_readable)
+        self._look()
 
     @classmethod
     async def connect(cls, conninfo: str, options: str, statements: Mapping[str, str]) -> "Link":
@@ -59,7 +63,7 @@ class Link:
     async def call(self, name: str, parameters: Sequence[bytes]) -> list[bytes | None]:
         """The first column of the statement's rows. Raises psycopg.Error; the connection is closed if it was that."""
         self._answer = self._loop.create_future()
-        timer = self._loop.call_later(CALL_TIMEOUT_S, self.close)
+        self._called_at = self._loop.time()
         try:
             self._pgconn.send_query_prepared(name.encode(), parameters)
             self._flush()
@@ -68,8 +72,17 @@ class Link:
             if not self.is_open:
                 self.close()
             raise
-        finally:
-            timer.cancel()
+
+    def _look(self) -> None:
+        """Now and then while a call waits: reads what the loop does not tell of, and ends what takes too long."""
+        if self._is_closed:
+            return
+        if self._answer is not None and not self._answer.done():
+            if self._loop.time() - self._called_at > CALL_TIMEOUT_S:
+                self.close()
+            else:
+                self._on_readable()
+        self._loop.call_later(LOOK_S, self._look)
 
     def _flush(self) -> None:
         """Large batches do not fit into the socket at once."""
