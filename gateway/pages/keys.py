@@ -52,7 +52,7 @@ def new_key(request: HttpRequest) -> HttpResponse:
         key, token = keys.issue(
             member.organization, created_by=user_of(request), is_management=form.is_management, **form.columns()
         )
-        audit.record(request, Verb.CREATE, key, organization_id=key.organization_id, name=key.name)
+        audit.record(request, Verb.CREATE, key, organization_id=key.organization_id, details={"name": key.name})
     return render(request, "pages/key_created.html", {"key": key, "token": token})
 
 
@@ -68,7 +68,7 @@ def key_detail(request: HttpRequest, hash: str) -> HttpResponse:
             with transaction.atomic():
                 keys.change(key, {**form.columns(), "is_disabled": form.cleaned_data["is_disabled"]})
                 audit.record(
-                    request, Verb.UPDATE, key, organization_id=key.organization_id, changes=audit.changes(form)
+                    request, Verb.UPDATE, key, organization_id=key.organization_id, details=audit.changes(form)
                 )
             return redirect("page-keys")
     return render(request, "pages/key.html", {"form": form, **details(member, key)})
@@ -82,7 +82,7 @@ def delete_key(request: HttpRequest, hash: str) -> HttpResponse:
     demand_change(member, key)
     with transaction.atomic():
         keys.delete(key)
-        audit.record(request, Verb.DELETE, key, organization_id=key.organization_id, name=key.name)
+        audit.record(request, Verb.DELETE, key, organization_id=key.organization_id, details={"name": key.name})
     return redirect(reverse("page-keys"))
 
 
