@@ -9,6 +9,8 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 from django.db.migrations.executor import MigrationExecutor
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from billing.till import Till
 from gateway.pipeline import Services
@@ -18,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 PING_KEPT_S = 0.25
+PING_REDIS_S = 1.0
 # Changes come in bursts (an import writes hundreds of rows): gather them for a moment.
 GATHER_S = 0.1
 
@@ -32,7 +35,10 @@ class Process:
         self._pinged_until = 0.0
         self._has_postgresql = False
         self._redis = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1, protocol=2
+            settings.REDIS_URL,
+            protocol=2,
+            # Once more, for a connection that went stale; of itself it tries for many seconds.
+            retry=Retry(NoBackoff(), 1),
         )
         self._listener: asyncio.Task[None] | None = None
 
@@ -61,7 +67,8 @@ class Process:
 
     async def ping_redis(self) -> bool:
         try:
-            return bool(await self._redis.ping())
+            async with asyncio.timeout(PING_REDIS_S):
+                return bool(await self._redis.ping())
         except (redis.RedisError, OSError):
             return False
 
