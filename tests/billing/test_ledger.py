@@ -8,6 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.models import Organization
 from billing import ledger
+from billing.errors import Refused
 from billing.models import LedgerEntry, LedgerTransaction, Wallet
 from billing.till import Till
 from tests.billing.conftest import Account, Book, used
@@ -43,6 +44,23 @@ def test_grants_add_up(organization: Organization) -> None:
 def test_a_grant_is_more_than_nothing(organization: Organization, amount: int) -> None:
     with pytest.raises(ValueError, match="more than 0"):
         ledger.grant(organization, amount=amount, reason="")
+    assert LedgerTransaction.objects.count() == 0
+
+
+@pytest.mark.parametrize("amount", [-(10**9), 7])
+def test_a_correction_goes_up_or_down_even_below_what_is_spent(organization: Organization, amount: int) -> None:
+    posted = ledger.correct(organization, amount=amount, reason="typo", reference="form-1")
+    assert (posted.kind, posted.reason) == ("correction", "typo")
+    assert entries(organization) == {"wallet": amount, "corrections": -amount}
+    wallet = Wallet.objects.get(organization=organization)
+    assert (wallet.credit, wallet.version, wallet.spendable) == (amount, 1, amount)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ledger.correct(organization, amount=amount, reason="typo", reference="form-1")
+
+
+def test_a_correction_of_nothing_is_refused(organization: Organization) -> None:
+    with pytest.raises(ValueError, match="not be 0"):
+        ledger.correct(organization, amount=0, reason="")
     assert LedgerTransaction.objects.count() == 0
 
 
@@ -129,3 +147,15 @@ async def test_posting_beside_settlements_loses_and_doubles_nothing(till: Till, 
         assert posted(book, account)["wallet"] == -700
     unbalanced = "SELECT 1 FROM billing_ledgerentry GROUP BY transaction_id HAVING sum(amount) <> 0"
     assert book.sql(unbalanced) == []
+
+
+async def test_a_wallet_below_zero_admits_nothing_and_settles_what_is_open(till: Till, book: Book) -> None:
+    account = book.account(1000)
+    hold = await till.admit(account.organization, account.asks(400))
+    # As `correct` does it, beside an open hold.
+    book.sql("UPDATE billing_wallet SET credit = credit - 900 WHERE organization_id = %s", (account.organization,))
+    with pytest.raises(Refused):
+        await till.admit(account.organization, account.asks(0))
+    await till.settle(hold, used(hold.generation, 500))
+    wallet = book.wallet(account)
+    assert (wallet.credit, wallet.spent, wallet.held, wallet.unposted_write_off) == (100, 400, 0, 100)
