@@ -227,6 +227,9 @@ CELERY_BEAT_SCHEDULE = {
     # A little over the 5 s below which the till does not count a tick.
     "tick": {"task": "billing.tasks.tick", "schedule": 5.2, "options": {"queue": "urgent", "expires": 5}},
     "post": {"task": "billing.tasks.post", "schedule": 10.0, "options": {"queue": "urgent", "expires": 10}},
+    "prices": {"task": "providers.tasks.prices", "schedule": 5.0, "options": {"queue": "urgent", "expires": 5}},
+    "probe": {"task": "providers.tasks.probe", "schedule": 60.0, "options": {"expires": 60}},
+    "prune-probes": {"task": "providers.tasks.prune", "schedule": 3600.0, "options": {"queue": "slow"}},
     "usage": {"task": "billing.tasks.usage", "schedule": 60.0, "options": {"expires": 60}},
     "partitions": {"task": "billing.tasks.partitions", "schedule": 3600.0, "options": {"queue": "slow"}},
 }

@@ -1,5 +1,6 @@
 """What can be called: providers, models, endpoints, credentials and prices."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.core.validators import RegexValidator
@@ -191,3 +192,48 @@ class Price(models.Model):
 
     def __str__(self) -> str:
         return f"{self.endpoint} from {self.effective_from:%Y-%m-%d}"
+
+
+class ProbeQuerySet(models.QuerySet["Probe"]):
+    def within(self, window: timedelta) -> "ProbeQuerySet":
+        return self.filter(checked_at__gt=timezone.now() - window)
+
+    def uptime(self, window: timedelta) -> dict[str, float]:
+        """The share of probes that found it up, 0 to 1, by the provider's slug; who was not probed is not in it."""
+        share = models.Avg(models.Case(models.When(is_up=True, then=1.0), default=0.0))
+        rows = self.within(window).values("provider__slug").annotate(share=share).order_by()
+        return dict(rows.values_list("provider__slug", "share"))
+
+
+class Probe(models.Model):
+    """What a provider's models list said, at most once a minute (providers/health.py)."""
+
+    # What is published of a provider's uptime.
+    FIVE_MINUTES = timedelta(minutes=5)
+    HALF_AN_HOUR = timedelta(minutes=30)
+    DAY = timedelta(days=1)
+
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="probes")
+    minute = models.DateTimeField()
+    checked_at = models.DateTimeField(db_index=True)
+    is_up = models.BooleanField()
+    status = models.PositiveSmallIntegerField(null=True, help_text="HTTP status; empty if none came.")
+    latency_ms = models.PositiveIntegerField(help_text="To the head of the answer, or to the failure.")
+    error = models.CharField(max_length=64, blank=True, help_text="Why none came.")
+
+    objects = ProbeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["provider", "minute"], name="providers_probe_once_a_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.provider} {'up' if self.is_up else 'down'} at {self.checked_at:%Y-%m-%d %H:%M}"
+
+
+class PriceMark(models.Model):
+    """Up to when prices that came into force were made known to gateway processes; one row."""
+
+    announced_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"prices announced until {self.announced_until}"

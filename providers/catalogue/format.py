@@ -146,6 +146,8 @@ def _quirks(row: Fields | None) -> dict[str, Any]:
         given["max_tokens_field"] = row.choice("max_tokens_field", ("max_tokens", "max_completion_tokens"))
     if row.has("stream_usage"):
         given["stream_usage"] = row.flag("stream_usage")
+    if row.has("probe"):
+        given["probe"] = row.flag("probe")
     row.done()
     return given
 
