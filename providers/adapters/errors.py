@@ -9,6 +9,10 @@ import msgspec
 from providers.errors import Kind, UpstreamError
 
 RAW_BYTES = 2000
+# What msgspec raises for bytes that are not the JSON expected: broken UTF-8 and deep nesting have errors of their own.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# No provider means a longer wait than this; some clients obey whatever is written.
+MOST_RETRY_AFTER_S = 24 * 3600.0
 BY_STATUS = {
     400: Kind.INVALID_REQUEST,
     401: Kind.CREDENTIAL,
@@ -25,8 +29,9 @@ BY_STATUS = {
     524: Kind.TIMEOUT,
     529: Kind.OVERLOADED,
 }
-# Words in codes and messages by which vendors tell these two from any other 400.
+# Words in codes and messages by which vendors tell these from any other 400.
 CONTEXT_LENGTH = ("context_length", "context length", "maximum context", "too many tokens", "prompt is too long")
+CREDENTIAL = ("invalid_api_key", "api_key_invalid", "incorrect api key", "invalid api key", "api key not valid")
 CONTENT_POLICY = ("content_policy", "content_filter", "content management policy", "responsible_ai")
 
 
@@ -51,6 +56,8 @@ def from_status(status: int, headers: dict[str, str], body: bytes) -> UpstreamEr
             kind = Kind.CONTEXT_LENGTH
         elif any(word in words for word in CONTENT_POLICY):
             kind = Kind.CONTENT_POLICY
+        elif any(word in words for word in CREDENTIAL):
+            kind = Kind.CREDENTIAL
     return UpstreamError(
         kind,
         message or f"the provider answered with status {status}",
@@ -65,7 +72,7 @@ def said(body: bytes) -> tuple[str, str]:
     """The message and code in the body, as far as there are any."""
     try:
         envelope = msgspec.json.decode(body, type=Envelope)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return "", ""
     if isinstance(envelope.error, str):
         return envelope.error, ""
@@ -80,10 +87,10 @@ def seconds(retry_after: str | None) -> float | None:
         return None
     try:
         wait = float(retry_after)
-        return max(wait, 0.0) if math.isfinite(wait) else None
+        return min(max(wait, 0.0), MOST_RETRY_AFTER_S) if math.isfinite(wait) else None
     except ValueError:
         pass
     try:
-        return max(parsedate_to_datetime(retry_after).timestamp() - time.time(), 0.0)
+        return min(max(parsedate_to_datetime(retry_after).timestamp() - time.time(), 0.0), MOST_RETRY_AFTER_S)
     except ValueError:
         return None

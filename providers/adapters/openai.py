@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from providers.adapters.base import Call
-from providers.adapters.errors import from_status
+from providers.adapters.errors import UNREADABLE, from_status
 from providers.canonical import (
     Answer,
     Choice,
@@ -117,8 +117,10 @@ class WireUsage(Struct, frozen=True):
     prompt_tokens_details: TokenDetails | None = None
     completion_tokens_details: TokenDetails | None = None
 
-    def canonical(self) -> Usage:
-        """Parts are clamped to their whole: a vendor's slip must not make a negative amount."""
+    def canonical(self) -> Usage | None:
+        """None without a count. Parts are clamped to their whole: a vendor's slip must not make a negative amount."""
+        if self.prompt_tokens is None and self.completion_tokens is None:
+            return None
         prompt = max(self.prompt_tokens or 0, 0)
         completion = max(self.completion_tokens or 0, 0)
         details = self.prompt_tokens_details or NO_DETAILS
@@ -192,7 +194,7 @@ class OpenAI:
     def completion(self, body: bytes) -> Completion:
         try:
             found = decode_completion(body)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise unreadable(error, body) from None
         if not found.choices:
             raise unreadable("no choices", body)
@@ -219,7 +221,7 @@ class OpenAIStream:
     def feed(self, payload: bytes) -> Iterable[Event]:
         try:
             chunk = decode_chunk(payload)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise unreadable(error, payload) from None
         if chunk.error is not None:
             return [failure(chunk.error, payload)]
@@ -228,8 +230,8 @@ class OpenAIStream:
             for choice in chunk.choices:
                 self._complete(choice)
             events.append(Content(chunk.choices, chunk.id))
-        if chunk.usage is not None:
-            events.append(UsageReport(chunk.usage.canonical()))
+        if chunk.usage is not None and (usage := chunk.usage.canonical()) is not None:
+            events.append(UsageReport(usage))
         return events
 
     def _complete(self, choice: ChunkChoice) -> None:

@@ -81,13 +81,25 @@ def test_every_choice_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"null", b'{"choices": []}', b'{"choices": [{}]}', b"<html>", b'{"error": {"message": "no"}}']
+    "body",
+    [
+        b"",
+        b"{}",
+        b"null",
+        b'{"choices": []}',
+        b'{"choices": [{}]}',
+        b"<html>",
+        b'{"error": {"message": "no"}}',
+        b'{"choices": [{"message": {"content": "\xff"}}]}',
+        b'{"x": ' + b"[" * 100_000,
+    ],
+    ids=lambda body: str(body[:40]),
 )
 def test_what_is_no_answer_is_a_fault_of_the_provider(body: bytes) -> None:
     with pytest.raises(UpstreamError) as caught:
         ADAPTER.completion(body)
     assert (caught.value.kind, caught.value.retryable) == (Kind.PROTOCOL, True)
-    assert caught.value.raw == body.decode()
+    assert caught.value.raw == body[:2000].decode(errors="replace")
 
 
 # Streams
@@ -207,7 +219,20 @@ def test_an_error_in_the_middle_of_a_stream(name: str, message: str, code: str |
     assert message in told.failure.raw
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'"x"', b'{"choices": 5}', b'{"choices": [{"delta": 5}]}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b'{"choices": 5}',
+        b'{"choices": [{"delta": 5}]}',
+        b'{"choices": [{"delta": {"content": "\xff"}}]}',
+        b'{"x": ' + b"[" * 100_000,
+    ],
+    ids=lambda data: str(data[:40]),
+)
 def test_what_is_no_chunk_is_a_fault_of_the_provider(data: bytes) -> None:
     with pytest.raises(UpstreamError) as caught:
         ADAPTER.stream().feed(data)
@@ -253,10 +278,36 @@ def test_an_error_says_whose_fault_it_is(name: str, status: int, kind: Kind, mes
     assert found.retryable == (kind not in (Kind.CONTEXT_LENGTH, Kind.CONTENT_POLICY, Kind.INVALID_REQUEST))
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b'{"error": null}', b'{"error": {"message": ["a"]}}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b'{"error": null}',
+        b'{"error": {"message": ["a"]}}',
+        b"\xff\xfe",
+        b'{"error": {"message": "\xff"}}',
+        b'{"x": ' + b"[" * 100_000,
+    ],
+    ids=lambda body: str(body[:40]),
+)
 def test_an_error_without_words_has_its_status(body: bytes) -> None:
     found = ADAPTER.error(500, {}, body)
     assert (found.kind, found.message) == (Kind.UNAVAILABLE, "the provider answered with status 500")
+
+
+@pytest.mark.parametrize(
+    "message", ["API key not valid. Please pass a valid API key.", "Incorrect API key provided: x"]
+)
+def test_our_key_refused_with_a_400_is_not_the_clients_fault(message: str) -> None:
+    found = ADAPTER.error(400, {}, msgspec.json.encode({"error": {"message": message, "code": 400}}))
+    assert (found.kind, found.retryable) == (Kind.CREDENTIAL, True)
+
+
+def test_usage_without_a_count_is_none() -> None:
+    usage = b'"usage": {"prompt_tokens": null, "completion_tokens": null}'
+    assert ADAPTER.completion(b'{"choices": [{"message": {"content": "x"}}], %s}' % usage).usage is None
+    assert list(ADAPTER.stream().feed(b'{"choices": [], %s}' % usage)) == []
 
 
 def test_a_long_error_is_cut() -> None:
@@ -265,7 +316,17 @@ def test_a_long_error_is_cut() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("20", 20), ("0.5", 0.5), ("-3", 0), ("", None), ("soon", None), ("nan", None), ("inf", None), ("1e999", None)],
+    [
+        ("20", 20),
+        ("0.5", 0.5),
+        ("-3", 0),
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e999", None),
+        ("1e300", 86400),
+    ],
 )
 def test_retry_after_in_seconds(value: str, expected: float | None) -> None:
     assert ADAPTER.error(429, {"retry-after": value}, b"").retry_after == expected
