@@ -38,7 +38,8 @@ def get_membership(user: User, organization_id: UUID | None) -> Membership:
     """The user's place in that organization, or in their personal one. Raises Membership.DoesNotExist."""
     own = Membership.objects.select_related("organization").filter(user=user)
     if organization_id is None:
-        return own.get(organization__is_personal=True)
+        # They may be members of another's personal organization too; their own was the first.
+        return own.filter(organization__is_personal=True).earliest("pk")
     return own.get(organization_id=organization_id)
 
 

@@ -52,7 +52,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def personal_organization(self) -> "Organization":
-        return self.organizations.get(is_personal=True)
+        # They may be members of another's personal organization too; their own was the first.
+        own = self.memberships.filter(organization__is_personal=True).select_related("organization")
+        return own.earliest("pk").organization
 
 
 class OrganizationManager(models.Manager["Organization"]):

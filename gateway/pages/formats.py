@@ -23,6 +23,11 @@ def usd(nano: int | None) -> str:
 
 
 @register.filter
+def negative(amount: int) -> int:
+    return -amount
+
+
+@register.filter
 def per_million(pico: int | None) -> str:
     """A price of pico-USD per token as dollars per million tokens."""
     return NOTHING if pico is None else dollars(Decimal(pico) * MILLION / PICO)
