@@ -51,4 +51,4 @@ async def first_answer(
         return answer
     if last is None:
         raise ApiError(402, "The credit that is free does not pay for any endpoint of this model.")
-    raise upstream(last[0], last[1].provider.name, generation.failures[:-1])
+    raise upstream(last[0], last[1].provider, generation.failures[:-1])

@@ -17,6 +17,7 @@ from rest_framework import exceptions
 from billing.errors import HoldGone, KeyRevoked, Refused, TillAway, TillError
 from billing.ledger import NANO_PER_USD
 from providers.errors import Kind, UpstreamError
+from providers.snapshot import Provider
 
 logger = logging.getLogger(__name__)
 
@@ -142,21 +143,26 @@ def of_generation(public_id: str, error: Exception) -> ApiError:
     return said
 
 
-def upstream(error: UpstreamError, provider_name: str, earlier: list[Attempted]) -> ApiError:
+def upstream(error: UpstreamError, provider: Provider, earlier: list[Attempted]) -> ApiError:
     """The last attempt's failure; the ones before are in the metadata."""
     status, error_type = UPSTREAM[error.kind]
-    metadata: dict[str, object] = {"error_type": error_type, "provider_name": provider_name}
+    metadata: dict[str, object] = {"error_type": error_type, "provider_name": provider.name}
     if error.kind not in PRIVATE:
-        metadata["raw"] = error.raw or error.message
+        metadata["raw"] = without_secret(error.raw or error.message, provider)
         if error.provider_code:
             metadata["provider_code"] = error.provider_code
     if earlier:
         metadata["previous_errors"] = earlier
-    message = error.message if error.kind not in PRIVATE else "Provider returned error"
+    message = without_secret(error.message, provider) if error.kind not in PRIVATE else "Provider returned error"
     retry_after = error.retry_after
     if retry_after is None and status in (429, 503):
         retry_after = 1
     return ApiError(status, message, error_type=error_type, metadata=metadata, retry_after=retry_after)
+
+
+def without_secret(text: str, provider: Provider) -> str:
+    """Some servers repeat in an error what they were sent, the operator's key included."""
+    return text.replace(provider.secret, "[key]") if provider.secret else text
 
 
 def refused(error: Refused) -> ApiError:

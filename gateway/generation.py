@@ -1,5 +1,6 @@
 """One request under way: what was tried, what has come, what it costs, and the row that it becomes."""
 
+import logging
 import time
 from datetime import UTC, datetime
 
@@ -19,7 +20,13 @@ from providers.snapshot import Endpoint
 LEAST_COMPLETION = 16
 BYTES_PER_TOKEN = 4
 MILLISECONDS = 1000
+# A count of more than so many times the model's context is a slip, and would take all that the wallet has. Contexts in
+# the catalogue may be off, but not by that much.
+SLIP = 10
+# What a column holds.
+MOST_TOKENS = 2**31 - 1
 
+logger = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
 
 
@@ -145,14 +152,25 @@ class Generation:
         """Counts an answer that came whole."""
         first = completion.choices[0]
         self.first_token = time.monotonic()
-        self.usage = completion.usage
         self.upstream_id = completion.upstream_id
         self.finish_reason = first.finish_reason
         self.native_finish_reason = first.native_finish_reason
-        if completion.usage is None:
+        if completion.usage is not None:
+            self.reported(completion.usage)
+        if self.usage is None:
             for choice in completion.choices:
                 self._produced(choice.message.content, choice.message.reasoning)
                 self.produced += sum(len(memoryview(call)) for call in choice.message.tool_calls or ())
+
+    def reported(self, usage: Usage) -> None:
+        """The provider's count; the last one holds."""
+        if self.endpoint is None:
+            return
+        most = min(SLIP * self.endpoint.context_length, MOST_TOKENS)
+        if usage.prompt > most or usage.completion > min(most * self.size.answers, MOST_TOKENS):
+            logger.warning("%s: %s reports impossible usage: %s", self.public_id, self.endpoint.provider.name, usage)
+            return
+        self.usage = usage
 
     def saw(self, content: Content) -> None:
         """Counts a streamed piece."""

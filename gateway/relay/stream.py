@@ -120,7 +120,7 @@ class ChatStream:
             if generation.finish_reason is None:
                 raise UpstreamError(Kind.RESET, "the provider's answer broke off")
         except UpstreamError as error:
-            said = errors.upstream(error, endpoint.provider.name, generation.failures)
+            said = errors.upstream(error, endpoint.provider, generation.failures)
             self._release()
             await self._settle_failure(said)
             yield writer.error(said)
@@ -143,7 +143,7 @@ class ChatStream:
                     self._generation.saw(event)
                     parts.append(writer.content(event.choices))
                 case UsageReport():
-                    self._generation.usage = event.usage
+                    self._generation.reported(event.usage)
                 case Failure():
                     raise failed(event)
         return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.services import Product
-from tests.upstream import ANSWER, Upstream, failure, text_reply
+from tests.upstream import ANSWER, Upstream, chunk, failure, text_reply, text_stream
 
 Ask = Callable[..., httpx.Response]
 
@@ -185,3 +185,33 @@ def test_secrets_are_nowhere(ask: Ask, script: Upstream, shared: Product, alice:
     assert "secret" not in response.text
     assert alice not in shared.log
     assert "sk-primary-secret-key" not in shared.log
+
+
+@pytest.mark.parametrize("tokens", [10**6, 3 * 10**9, 10**18, 10**30])
+@pytest.mark.parametrize("stream", [False, True])
+def test_impossible_usage_is_not_believed(
+    ask: Ask, api: httpx.Client, script: Upstream, tokens: int, stream: bool
+) -> None:
+    usage = {"prompt_tokens": tokens, "completion_tokens": tokens}
+    script.script("one-primary", text_stream(usage=usage) if stream else [text_reply(usage=usage)])
+    response = ask(stream=stream)
+    assert response.status_code == 200
+    id = response.headers["X-Generation-Id"]
+    found = api.get("/generation", params={"id": id}).json()["data"]
+    assert (found["finish_reason"], found["native_tokens_completion"]) == (
+        "stop",
+        len(ANSWER.replace(" ", "")) // 4 + 1,
+    )
+    assert found["total_cost"] < 0.0001
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_providers_key_is_in_no_answer(ask: Ask, api: httpx.Client, script: Upstream, stream: bool) -> None:
+    echo = "you sent authorization: Bearer sk-primary-secret-key"
+    script.script("one-primary", failure(500, echo))
+    response = ask(stream=stream)
+    assert response.status_code == 502
+    assert "[key]" in response.text
+    assert "secret" not in response.text
+    script.script("one-primary", [chunk({"content": "a"}), {"chunk": {"error": {"message": echo}}}])
+    assert "secret" not in ask(stream=True).text
