@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.db import connection
 
-from billing import ledger
+from billing import ledger, retention
 from billing import usage as rollups
 
 
@@ -35,3 +35,9 @@ def partitions() -> None:
     """Makes the next months' partitions of generations ahead of time."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT generation_partitions(2)")
+
+
+@shared_task
+def prune() -> None:
+    """Drops the months of generations that need not be kept any more."""
+    retention.drop_old_generations()

@@ -210,6 +210,11 @@ CONTENT_SECURITY_POLICY = {
 if proto_header := env.str("PROXY_PROTO_HEADER", default=""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proto_header.upper().replace("-", "_"), "https")
 
+# How long requests are kept, in whole months as they are partitioned; /activity needs 30 days of them at any time.
+GENERATION_RETENTION_DAYS = env.int("GENERATION_RETENTION_DAYS", default=90)
+if GENERATION_RETENTION_DAYS < 60:
+    raise ImproperlyConfigured("GENERATION_RETENTION_DAYS must be 60 at least.")
+
 # Background work
 CELERY_BROKER_URL = broker(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True
@@ -221,16 +226,21 @@ CELERY_TASK_SOFT_TIME_LIMIT = 240
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# A task whose worker died without a word is given to another after this long; no task takes longer than its time limit.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 360}
+CELERY_BEAT_SCHEDULER = "gateway.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+# What is not in the database yet. There it may be changed (admin, "Periodic tasks"), and stays so.
 CELERY_BEAT_SCHEDULE = {
     # A little over the 5 s below which the till does not count a tick.
-    "tick": {"task": "billing.tasks.tick", "schedule": 5.2, "options": {"queue": "urgent", "expires": 5}},
-    "post": {"task": "billing.tasks.post", "schedule": 10.0, "options": {"queue": "urgent", "expires": 10}},
-    "prices": {"task": "providers.tasks.prices", "schedule": 5.0, "options": {"queue": "urgent", "expires": 5}},
-    "probe": {"task": "providers.tasks.probe", "schedule": 60.0, "options": {"expires": 60}},
+    "tick": {"task": "billing.tasks.tick", "schedule": 5.2, "options": {"queue": "urgent", "expire_seconds": 5}},
+    "post": {"task": "billing.tasks.post", "schedule": 10.0, "options": {"queue": "urgent", "expire_seconds": 10}},
+    "prices": {"task": "providers.tasks.prices", "schedule": 5.0, "options": {"queue": "urgent", "expire_seconds": 5}},
+    "probe": {"task": "providers.tasks.probe", "schedule": 60.0, "options": {"expire_seconds": 60}},
+    "prune-generations": {"task": "billing.tasks.prune", "schedule": 3600.0, "options": {"queue": "slow"}},
+    "prune-sessions": {"task": "accounts.tasks.sessions", "schedule": 86400.0, "options": {"queue": "slow"}},
     "prune-probes": {"task": "providers.tasks.prune", "schedule": 3600.0, "options": {"queue": "slow"}},
-    "usage": {"task": "billing.tasks.usage", "schedule": 60.0, "options": {"expires": 60}},
+    "usage": {"task": "billing.tasks.usage", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "partitions": {"task": "billing.tasks.partitions", "schedule": 3600.0, "options": {"queue": "slow"}},
 }
 
