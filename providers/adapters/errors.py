@@ -29,6 +29,8 @@ BY_STATUS = {
     524: Kind.TIMEOUT,
     529: Kind.OVERLOADED,
 }
+# The operator's account at the provider is empty: waiting does not help, and it is not the client's business.
+NO_QUOTA = "insufficient_quota"
 # Words in codes and messages by which vendors tell these from any other 400.
 CONTEXT_LENGTH = ("context_length", "context length", "maximum context", "too many tokens", "prompt is too long")
 CREDENTIAL = ("invalid_api_key", "api_key_invalid", "incorrect api key", "invalid api key", "api key not valid")
@@ -50,6 +52,8 @@ def from_status(status: int, headers: dict[str, str], body: bytes) -> UpstreamEr
     raw = body[:RAW_BYTES].decode(errors="replace")
     message, code = said(body)
     kind = BY_STATUS.get(status, Kind.UNAVAILABLE if status >= 500 else Kind.INVALID_REQUEST)
+    if kind is Kind.RATE_LIMITED and code == NO_QUOTA:
+        kind = Kind.CREDENTIAL
     if kind is Kind.INVALID_REQUEST:
         words = f"{code} {message}".lower()
         if any(word in words for word in CONTEXT_LENGTH):

@@ -84,6 +84,14 @@ def test_when_all_fail_the_last_failure_is_told(
         assert response.headers["Retry-After"] == "7"
 
 
+def test_the_operators_empty_account_is_not_the_clients_business(ask: Ask, script: Upstream) -> None:
+    told = {"error": {"message": "Check your plan and billing details", "code": "insufficient_quota"}}
+    script.script("one-primary", [{"status": 429, "reply": told}])
+    response = ask()
+    assert response.status_code == 502
+    assert "billing" not in response.text
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_request_at_fault_ends_at_once(ask: Ask, script: Upstream, status: int) -> None:
     script.script("three-primary", failure(status, "temperature is off"))
