@@ -28,7 +28,8 @@ class CorkedTransport:
 
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
-        if parts:
+        # A client that has left meanwhile has closed it.
+        if parts and not self._transport.is_closing():
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def __getattr__(self, name: str) -> Any:

@@ -1,0 +1,55 @@
+"""Writes gathered on their way to a client."""
+
+import asyncio
+from typing import Any, cast
+
+from gateway.cork import CorkedTransport
+
+
+class Client:
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+        self.is_gone = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.is_gone
+        self.got.append(data)
+
+    def is_closing(self) -> bool:
+        return self.is_gone
+
+    def close(self) -> None:
+        self.is_gone = True
+
+
+def corked(client: Client) -> CorkedTransport:
+    return CorkedTransport(cast(Any, client), asyncio.get_running_loop())
+
+
+async def test_what_is_written_in_one_turn_leaves_together() -> None:
+    client = Client()
+    transport = corked(client)
+    transport.write(b"head")
+    transport.write(b"body")
+    assert client.got == []
+    await asyncio.sleep(0)
+    assert client.got == [b"headbody"]
+
+
+async def test_closing_sends_what_was_written() -> None:
+    client = Client()
+    transport = corked(client)
+    transport.write(b"bad request")
+    transport.close()
+    assert (client.got, client.is_gone) == ([b"bad request"], True)
+
+
+async def test_nothing_goes_to_a_client_that_left() -> None:
+    client = Client()
+    transport = corked(client)
+    transport.write(b"x")
+    client.is_gone = True
+    await asyncio.sleep(0)
+    transport.write(b"y")
+    transport.close()
+    assert client.got == []
