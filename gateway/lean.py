@@ -80,9 +80,13 @@ class LeanHandler(ASGIHandler):
         except errors.ApiError as error:
             await transmit(error.response(), send)
         except asyncio.CancelledError:
-            # The client left: there is nobody to answer. Any other cancellation is the server's.
+            # The client left: there is nobody to answer. Any other cancellation is ours: this process ends, or has been
+            # out of touch with the till for so long that the hold is gone.
             if watcher is None or not watcher.done():
-                raise
+                if response is not None:
+                    raise
+                away = errors.ApiError(503, "This request could not be finished here. Try again.", retry_after=1)
+                await transmit(away.response(), send)
         finally:
             if isinstance(response, StreamResponse):
                 response.stream.abandon()

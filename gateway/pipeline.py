@@ -46,6 +46,8 @@ async def chat(services: Services, *, token: str, body: bytes, origin: Origin) -
     """Answers one chat request. Raises ApiError and the domains' errors (gateway/errors.py says what they become)."""
     caller = await authenticate(services.callers, token)
     request = parse.chat(body)
+    if services.snapshot is EMPTY:
+        raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
     candidates = plan(request.chat, services.snapshot, dimensions, services.random)
     generation = Generation(caller, request, origin, dimensions)

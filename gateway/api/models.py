@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from gateway.errors import ApiError
 from gateway.pipeline import Services
 from providers.pricing import Price, dollars
-from providers.snapshot import Endpoint, Model, Provider, Snapshot
+from providers.snapshot import EMPTY, Endpoint, Model, Provider, Snapshot
 
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 1000
@@ -67,6 +67,8 @@ def list_providers(request: Request) -> Response:
 
 def snapshot(request: Request) -> Snapshot:
     services: Services = request.scope["state"]["services"]  # type: ignore[attr-defined]
+    if services.snapshot is EMPTY:
+        raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     return services.snapshot
 
 

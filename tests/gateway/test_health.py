@@ -5,6 +5,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, running
-from tests.upstream import Upstream, text_stream
+from tests.upstream import Upstream, text_reply, text_stream
 
 GOOD = {"migrated": "ok", "catalogue": "ok", "postgresql": "ok", "redis": "ok"}
 
@@ -100,6 +101,8 @@ def test_a_database_without_tables_is_starting_until_it_is_migrated(own: Servers
         assert (status, body["status"]) == (503, "starting")
         assert (body["checks"]["migrated"], body["checks"]["postgresql"]) == ("failing", "ok")
         assert httpx.get(f"{product.url}/livez").status_code == 200
+        # Not an empty list, which clients would believe.
+        assert httpx.get(f"{product.url}/api/v1/models").status_code == 503
         product.manage("migrate", "--verbosity", "0")
         product.import_catalogue(catalogue(provider.url))
         assert wait_for(product, "ok") == (200, {"status": "ok", "checks": GOOD})
@@ -201,3 +204,22 @@ def test_a_process_that_is_told_to_end_takes_no_more_but_finishes_what_it_has(
             next(lines)
             other.stop()
             assert list(lines)[-2:] == ["data: [DONE]", ""]
+
+
+@pytest.mark.slow
+def test_what_does_not_end_in_time_is_told_to_come_again(
+    own: Servers, gateway: Product, key: str, script: Upstream
+) -> None:
+    env = {name: gateway.environment[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    script.script("one-primary", [{"sleep": 30}, text_reply()])
+    body = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}]}
+    with running(own, env=env) as other, ThreadPoolExecutor() as pool:
+        url, headers = f"{other.url}/api/v1/chat/completions", {"Authorization": f"Bearer {key}"}
+        answer = pool.submit(httpx.post, url, json=body, headers=headers, timeout=30)
+        time.sleep(1)
+        other.stop()
+        response = answer.result()
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == 503
+    assert not gateway.sql("SELECT FROM billing_hold")
+    assert "Traceback" not in other.log
