@@ -1,0 +1,162 @@
+"""A new user in real Chromium: sign-up, the link in a mail, a key, a first completion, its cost on the dashboard."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from decimal import Decimal
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from aiosmtpd.controller import Controller
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from gateway.local.configuration import bind
+from tests.gateway.conftest import catalogue
+from tests.services import Product, Servers, running
+from tests.upstream import Upstream
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = "/usr/bin/chromium"
+PASSWORD = "corridor-lantern-42"
+CREDIT = "2.500000001"
+
+
+class Mailbox:
+    """What an SMTP server of this test's own has taken, as plain text by recipient."""
+
+    def __init__(self) -> None:
+        self.texts: list[tuple[str, str]] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        message = message_from_bytes(envelope.content)
+        payload = message.get_payload(decode=True)
+        assert isinstance(payload, bytes)
+        self.texts.append((envelope.rcpt_tos[0], payload.decode()))
+        return "250 OK"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    """Debian's; installed where CI says that this machine is its own."""
+    if not Path(CHROMIUM).exists() and os.environ.get("CI") == "true" and shutil.which("apt-get"):
+        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
+        subprocess.run(["sh", "-c", install], capture_output=True, timeout=600)
+    if not Path(CHROMIUM).exists():
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def mailbox() -> Iterator[tuple[Mailbox, int]]:
+    box = Mailbox()
+    # aiosmtpd calls itself at the port it was given, so 0 would not do.
+    with bind("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield box, port
+    controller.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(servers: Servers, provider: Upstream, mailbox: tuple[Mailbox, int]) -> Iterator[Product]:
+    env = {"EMAIL_URL": f"smtp://127.0.0.1:{mailbox[1]}", "SIGNUP_CREDIT": CREDIT}
+    with running(servers, catalogue=catalogue(provider.url), env=env, worker=True) as product:
+        yield product
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A phone. What the content security policy refuses fails the test."""
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    refused: list[str] = []
+    page.on("console", lambda said: refused.append(said.text) if is_refusal(said) else None)
+    yield page
+    context.close()
+    assert refused == []
+
+
+def is_refusal(said: ConsoleMessage) -> bool:
+    return "Content Security Policy" in said.text
+
+
+def test_from_sign_up_to_a_first_completion(
+    gateway: Product, mailbox: tuple[Mailbox, int], script: Upstream, page: Page
+) -> None:
+    page.goto(gateway.url)
+    page.get_by_role("link", name="Sign up").first.click()
+    page.get_by_label("Email").fill("Alice@Example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Sign up").click()
+    page.get_by_role("heading", name="Look into your mail").wait_for()
+
+    recipient, text = mailbox[0].texts[-1]
+    assert recipient == "alice@example.com"
+    link = re.search(r"http://\S+", text)
+    assert link
+    page.goto(link[0])
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("heading", name="alice@example.com").wait_for()
+    assert f"${CREDIT}" in page.content()
+
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_role("link", name="New key").click()
+    page.get_by_label("Name").fill("laptop")
+    page.get_by_role("button", name="Create").click()
+    key = page.locator("#token").inner_text().strip()
+
+    cost = complete(gateway, key)
+    page.get_by_role("link", name="I have copied it").click()
+    page.get_by_role("link", name="Dashboard").click()
+    shown = page.locator("main").inner_text()
+    assert f"${Decimal(CREDIT) - cost:f}" in shown
+    assert f"${cost:f}" in shown
+
+    page.get_by_role("link", name="acme/one").first.click()
+    page.get_by_role("heading", name="Attempts").wait_for()
+    assert f"${cost:f}" in page.locator("main").inner_text()
+    page.get_by_role("link", name="Credits").click()
+    assert f"-${cost:f}" in page.locator("main").inner_text()
+
+
+def complete(gateway: Product, key: str) -> Decimal:
+    """Makes a completion; what the answer says that it cost, to the nano-dollar."""
+    body = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}]}
+    headers = {"Authorization": f"Bearer {key}"}
+    response = httpx.post(f"{gateway.url}/api/v1/chat/completions", json=body, headers=headers, timeout=30)
+    assert response.status_code == 200, response.text
+    cost = Decimal(str(response.json()["usage"]["cost"])).quantize(Decimal("1e-9")).normalize()
+    assert cost > 0
+    return cost
+
+
+def test_the_theme_is_switched_and_kept(gateway: Product, page: Page) -> None:
+    page.emulate_media(color_scheme="light")
+    page.goto(gateway.url)
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Switch between dark and light").click()
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+    page.goto(f"{gateway.url}/models")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == dark
+
+
+@pytest.mark.parametrize("path", ["/", "/models", "/models/acme/three", "/login", "/signup", "/nowhere"])
+def test_nothing_is_wider_than_a_phone(gateway: Product, page: Page, path: str) -> None:
+    page.goto(gateway.url + path)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
