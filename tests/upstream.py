@@ -86,6 +86,10 @@ class Player:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
+        if method == "GET":
+            # A probe of the models list.
+            await write_json(writer, 200, {"object": "list", "data": []})
+            return
         told = json.loads(body)
         seen = {"path": path, "headers": headers, "body": told, "left_after": None, "began": time.time()}
         self.seen.append(seen)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,7 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import access, keys
+from accounts import access, audit, keys
+from accounts.audit import Verb
 from accounts.models import ApiKey, Membership, User
 from billing import budgets
 from billing.budgets import UNUSED, BudgetUsage
@@ -77,14 +79,16 @@ class KeyList(APIView):
         check_workspace(caller, asked.workspace_id)
         if asked.expires_at is not None and asked.expires_at <= datetime.now(UTC):
             raise ApiError(400, "expires_at: expected a moment in the future.")
-        row, token = keys.issue(
-            caller.organization,
-            name=printable(asked.name),
-            created_by=creator(caller, asked.creator_user_id),
-            limit_nano=nano(asked.limit),
-            limit_reset=asked.limit_reset or "",
-            expires_at=asked.expires_at,
-        )
+        with transaction.atomic():
+            row, token = keys.issue(
+                caller.organization,
+                name=printable(asked.name),
+                created_by=creator(caller, asked.creator_user_id),
+                limit_nano=nano(asked.limit),
+                limit_reset=asked.limit_reset or "",
+                expires_at=asked.expires_at,
+            )
+            record(request, caller, Verb.CREATE, row, {"name": row.name})
         return Response({"data": key_row(row, UNUSED), "key": token}, status=201)
 
 
@@ -97,11 +101,19 @@ class KeyDetail(APIView):
         row = own_key(caller, hash)
         asked = parse.typed(changed_key, request.body)
         check_workspace(caller, asked.workspace_id)
-        keys.change(row, changes(asked))
+        new = changes(asked)
+        told = {name: [audit.plain(getattr(row, name)), audit.plain(value)] for name, value in new.items()}
+        with transaction.atomic():
+            keys.change(row, new)
+            record(request, caller, Verb.UPDATE, row, told)
         return answer(row)
 
     def delete(self, request: Request, hash: str) -> Response:
-        keys.delete(own_key(management(request), hash))
+        caller = management(request)
+        row = own_key(caller, hash)
+        with transaction.atomic():
+            keys.delete(row)
+            record(request, caller, Verb.DELETE, row, {"name": row.name})
         return Response({"deleted": True})
 
 
@@ -110,6 +122,12 @@ def own_key(caller: ApiKey, key_hash: str) -> ApiKey:
         return access.get_key(caller.organization_id, key_hash)
     except ApiKey.DoesNotExist:
         raise ApiError(404, f"API key {key_hash[:80]} not found.") from None
+
+
+def record(request: Request, caller: ApiKey, verb: Verb, row: ApiKey, details: dict[str, Any]) -> None:
+    """The actor is who made the management key; the key itself is in the details."""
+    by = {"by_key": str(caller.pk)}
+    audit.record(request._request, verb, row, organization_id=row.organization_id, details=details | by)
 
 
 def answer(row: ApiKey) -> Response:

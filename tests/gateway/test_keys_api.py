@@ -210,6 +210,25 @@ def test_a_bad_change_is_named_and_changes_nothing(
     assert api.get(f"/keys/{row['hash']}").json()["data"] == row
 
 
+def test_every_change_leaves_an_audit_event(product: Product, api: httpx.Client, made: Made) -> None:
+    row, key = made(limit=1)
+    api.patch(f"/keys/{row['hash']}", json={"limit": 2, "disabled": True})
+    api.patch(f"/keys/{row['hash']}", json={"limit": -1})
+    api.delete(f"/keys/{row['hash']}")
+    events = product.sql(
+        "SELECT a.verb, a.details - 'by_key', m.is_management, u.email FROM accounts_auditevent a"
+        " JOIN accounts_apikey k ON k.id::text = a.target_id AND k.organization_id = a.organization_id"
+        " JOIN accounts_apikey m ON m.id::text = a.details->>'by_key' JOIN accounts_user u ON u.id = a.actor_id"
+        " WHERE k.hash = %s ORDER BY a.id",
+        [row["hash"]],
+    )
+    changed = {"limit_nano": [10**9, 2 * 10**9], "is_disabled": [False, True]}
+    by = (True, "alice@example.com")
+    named = {"name": "Test"}
+    assert events == [("create", named, *by), ("update", changed, *by), ("delete", named, *by)]
+    assert key not in str(product.sql("SELECT details FROM accounts_auditevent"))
+
+
 # When it takes effect
 
 
