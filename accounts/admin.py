@@ -120,6 +120,7 @@ class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     ordering = ("-id",)
     sortable_by = ()
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     fields = readonly_fields = (
         *("created_at", "who", "verb", "target", "target_type", "target_id", "organization", "address"),
         "pretty_details",
@@ -135,7 +136,7 @@ class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
             page = reverse(f"admin:{event.target_type.replace('.', '_')}_change", args=[event.target_id])
         except NoReverseMatch:
             return f"{event.target_type} {event.target_id}"
-        return format_html('<a href="{}">{} {}</a>', page, event.target_type.split(".")[1], event.target_id)
+        return format_html('<a href="{}">{} {}</a>', page, event.target_type.split(".")[1], event.target_id[-12:])
 
     @admin.display(description="details")
     def summary(self, event: AuditEvent) -> str:

@@ -15,7 +15,7 @@ MAX_COUNTED = 2000
 def usd_column(name: str, *, label: str = "") -> Any:
     """A field or annotation in nano-USD, shown in USD."""
 
-    @admin.display(description=f"{label or name.replace('_', ' ')} (USD)", ordering=name, empty_value="-")
+    @admin.display(description=f"{label or name.replace('_', ' ')} $", ordering=name, empty_value="-")
     def column(row: Model) -> str | None:
         amount: int | None = vars(row)[name]
         return None if amount is None else usd(amount)

@@ -54,8 +54,8 @@ class ProviderFilter(admin.SimpleListFilter):
 @admin.register(Generation)
 class GenerationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
     list_display = (
-        *("public_id", "created_at", "organization", "key", "model", "provider", "outcome"),
-        *(AMOUNTS[0], "prompt_tokens", "completion_tokens", "latency_ms"),
+        *("public_id", "organization", "model", "outcome", AMOUNTS[0], "provider", "key_name"),
+        *("prompt_tokens", "completion_tokens", "latency_ms", "created_at"),
     )
     list_filter = (SinceFilter, "outcome", ProviderFilter, "streamed", "is_estimated")
     search_fields = ("model",)
@@ -65,6 +65,7 @@ class GenerationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
     list_per_page = 50
     sortable_by = ()
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     paginator = BoundedPaginator
     fieldsets = (
         (None, {"fields": ("public_id", "id", "organization", "key", "created_at", "closed_at", "outcome", "error")}),
@@ -125,6 +126,10 @@ class GenerationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
     def key(self, generation: Generation) -> str:
         label, name = vars(generation)["key_label"], vars(generation)["key_name"]
         return f"{name} ({label})" if label else str(generation.api_key_id or "-")
+
+    @admin.display(description="API key", empty_value="-")
+    def key_name(self, generation: Generation) -> Any:
+        return vars(generation)["key_name"]
 
     @admin.display(description="attempts")
     def tries(self, generation: Generation) -> str:

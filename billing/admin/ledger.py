@@ -61,6 +61,7 @@ class LedgerTransactionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-a
     inlines = (LedgerEntryInline,)
     sortable_by = ()
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     paginator = BoundedPaginator
     fields = readonly_fields = (
         *("id", "created_at", "organization_link", "kind"),

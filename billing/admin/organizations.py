@@ -37,7 +37,7 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]  # generi
 class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Organizations are not deleted: the ledger names them."""
 
-    list_display = ("name", "is_personal", "members", "live_keys", *BALANCE, "created_at")
+    list_display = ("name", BALANCE[3], *BALANCE[:3], "people", "live_keys", "created_at")
     list_filter = ("is_personal", "created_at")
     search_fields = ("name", "memberships__user__email", "id__exact")
     search_help_text = "Name, e-mail of a member, or id"
@@ -89,8 +89,8 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             ),
         )
 
-    @admin.display(ordering="member_count")
-    def members(self, organization: Organization) -> int:
+    @admin.display(description="members", ordering="member_count")
+    def people(self, organization: Organization) -> int:
         count: int = vars(organization)["member_count"]
         return count
 

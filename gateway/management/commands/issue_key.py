@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 from django.db import transaction
 
-from accounts import keys
+from accounts import audit, keys
 from accounts.models import User
 from billing import ledger
 from billing.ledger import NANO_PER_USD
+from billing.money import usd
 
 MAX_USD = Decimal(10**9)
 
@@ -39,7 +40,9 @@ class Command(BaseCommand):
             organization = user.personal_organization
             _, token = keys.issue(organization, name="issue_key", created_by=user, is_management=options["management"])
             if amount:
-                ledger.grant(organization, amount=amount, reason="manage.py issue_key")
+                posted = ledger.grant(organization, amount=amount, reason="manage.py issue_key")
+                details = {"amount_usd": usd(amount), "reason": posted.reason}
+                audit.record(None, audit.Verb.GRANT, posted, organization_id=organization.pk, details=details)
         self.stdout.write(token)
 
 
