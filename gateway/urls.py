@@ -1,12 +1,17 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from gateway.pages.limits import limited
+
 handler400 = "gateway.errors.bad_request"
 handler404 = "gateway.errors.not_found"
 handler500 = "gateway.errors.server_error"
 
 admin.site.site_header = admin.site.site_title = "Turnpike"
 admin.site.index_title = "Back office"
+
+# The admin's own form is one more door to the same accounts.
+admin.site.login = limited("login", address="20/m", email="10/5m")(admin.site.login)  # type: ignore[assignment, method-assign]
 
 urlpatterns = [
     path("admin/", admin.site.urls),

@@ -87,7 +87,8 @@ def delete_key(request: HttpRequest, hash: str) -> HttpResponse:
 
 
 def key_of(member: Membership, hash: str) -> ApiKey:
-    key = access.shown_keys(member).select_related("created_by").filter(hash=hash).first()
+    found = access.shown_keys(member).select_related("created_by")
+    key = found.filter(hash=hash).first() if access.HASH.fullmatch(hash) else None
     if key is None:
         raise Http404
     return key

@@ -20,7 +20,8 @@ def by_address(group: str, request: HttpRequest) -> str:
 
 def by_email(group: str, request: HttpRequest) -> str:
     """Who is being guessed at, whatever field of the form says it."""
-    return (request.POST.get("login") or request.POST.get("email") or "-").strip().lower()
+    named = (request.POST.get(field) for field in ("login", "email", "username"))
+    return next(filter(None, named), "-").strip().lower()
 
 
 def by_user(group: str, request: HttpRequest) -> str:

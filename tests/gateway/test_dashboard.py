@@ -105,7 +105,16 @@ def test_a_generation_shows_its_attempts(browser: Client, alice: User) -> None:
         assert word in shown
 
 
-@pytest.mark.parametrize("path", ["/activity/nonsense", "/activity?before=nonsense", "/credits?before=x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/activity/nonsense",
+        f"/activity/gen-{'9' * 5000}-{'a' * 15}",
+        "/activity?before=nonsense",
+        "/credits?before=x",
+        "/keys/%00",
+    ],
+)
 def test_wrong_ids_are_404(browser: Client, path: str) -> None:
     assert browser.get(path).status_code == 404
 

@@ -147,4 +147,6 @@ def test_forms_want_their_token(alice: User) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(alice)
     for name in ("page-key-new", "choose-organization", "account_logout", "account_login", "account_signup"):
-        assert client.post(reverse(name)).status_code == 403
+        response = client.post(reverse(name))
+        assert response.status_code == 403
+        assert "too old" in response.content.decode()

@@ -192,6 +192,13 @@ def test_guessing_at_one_account_is_slowed_down_from_anywhere(client: Client) ->
     assert codes[-1]["Retry-After"] == "60"
 
 
+def test_the_admins_form_counts_too(client: Client) -> None:
+    wrong = {"username": "alice@example.com", "password": "x"}
+    codes = [client.post("/admin/login/", wrong, REMOTE_ADDR=f"10.0.1.{n}").status_code for n in range(11)]
+    assert (codes[0], codes[-1]) == (200, 429)
+    assert log_in(client).status_code == 429
+
+
 def test_limits_count_by_address(rf: Any) -> None:
     view: View = limited("test", address="2/h")(lambda request: HttpResponse())
     post = [view(with_nobody(rf.post("/", REMOTE_ADDR=a))).status_code for a in ("10.0.0.1",) * 3 + ("10.0.0.2",)]
