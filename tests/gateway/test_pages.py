@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.test import Client
 
 from gateway.local.environment import ROOT
@@ -78,3 +79,9 @@ def test_stylesheet_knows_the_classes_of_the_templates() -> None:
         for classes in re.findall(r'class="([^"]*)"', file.read_text()):
             for name in re.sub(r"{%.*?%}|{{.*?}}", " ", classes).split():
                 assert f".{name}" in sheet, f"{name} in {file}: run bin/build-css"
+
+
+def test_the_schedules_form_has_no_inline_script(client: Client) -> None:
+    client.force_login(get_user_model().objects.create_superuser(email="root@example.com"))
+    text = client.get("/admin/django_celery_beat/periodictask/add/").content.decode()
+    assert not re.search(r"<script(?![^>]*\ssrc=)(?![^>]*application/json)", text)
