@@ -77,8 +77,7 @@ class KeyList(APIView):
         caller = management(request)
         asked = parse.typed(new_key, request.body)
         check_workspace(caller, asked.workspace_id)
-        if asked.expires_at is not None and asked.expires_at <= datetime.now(UTC):
-            raise ApiError(400, "expires_at: expected a moment in the future.")
+        expires_at = future(asked.expires_at)
         with transaction.atomic():
             row, token = keys.issue(
                 caller.organization,
@@ -86,7 +85,7 @@ class KeyList(APIView):
                 created_by=creator(caller, asked.creator_user_id),
                 limit_nano=nano(asked.limit),
                 limit_reset=asked.limit_reset or "",
-                expires_at=asked.expires_at,
+                expires_at=expires_at,
             )
             record(request, caller, Verb.CREATE, row, {"name": row.name})
         return Response({"data": key_row(row, UNUSED), "key": token}, status=201)
@@ -115,6 +114,17 @@ class KeyDetail(APIView):
             keys.delete(row)
             record(request, caller, Verb.DELETE, row, {"name": row.name})
         return Response({"deleted": True})
+
+
+def future(moment: datetime | None) -> datetime | None:
+    """In UTC: PostgreSQL takes no offset beyond 16 hours."""
+    try:
+        if moment is None or (moment := moment.astimezone(UTC)) > datetime.now(UTC):
+            return moment
+    except OverflowError:
+        # Before the year 1 or after 9999.
+        pass
+    raise ApiError(400, "expires_at: expected a moment in the future.")
 
 
 def own_key(caller: ApiKey, key_hash: str) -> ApiKey:

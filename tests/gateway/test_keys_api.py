@@ -127,6 +127,8 @@ def test_a_limit_is_kept_to_the_nano_dollar(product: Product, api: httpx.Client,
         ({"name": "x", "expires_at": "tomorrow"}, "expires_at"),
         ({"name": "x", "expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
         ({"name": "x", "expires_at": "2999-01-01T00:00Z"}, "expires_at"),
+        ({"name": "x", "expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+        ({"name": "x", "expires_at": "0001-01-01T00:00:00+23:59"}, "expires_at"),
         ({"name": "x", "creator_user_id": "nobody"}, "creator_user_id"),
         ({"name": "x", "creator_user_id": "019470d6-0000-7000-8000-000000000000"}, "creator_user_id"),
         ({"name": "x", "workspace_id": "019470d6-0000-7000-8000-000000000000"}, "workspace_id"),
@@ -348,3 +350,7 @@ async def test_the_sdk_manages_keys_async(sdk: OpenRouter) -> None:
     assert (await sdk.api_keys.update_async(hash=made.data.hash, limit=2)).data.limit == 2
     assert (await sdk.api_keys.list_async()).data[0].hash == made.data.hash
     assert (await sdk.api_keys.delete_async(hash=made.data.hash)).DELETED is True
+
+
+def test_any_offset_from_utc_will_do(made: Made) -> None:
+    assert made(expires_at="2999-01-01T00:00:00+23:59")[0]["expires_at"].startswith("2998-12-31T00:01:00")
