@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
@@ -132,6 +132,9 @@ def translate(error: BaseException) -> ApiError:
             return ApiError(403, str(error) or "Permission denied.")
         case RequestDataTooBig():
             return too_large()
+        case SuspiciousOperation():
+            # Django's word for requests out of proportion, such as thousands of parameters.
+            return ApiError(400, "Bad request.")
         case _:
             return internal(error)
 

@@ -177,6 +177,12 @@ def test_what_is_no_id_is_404(api: httpx.Client, generation: str) -> None:
     assert len(response.text) < 1000
 
 
+def test_parameters_without_number_are_400(api: httpx.Client) -> None:
+    response = api.get("/generation?" + "a=1&" * 2000)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == 400
+
+
 @pytest.mark.parametrize("query", ["", "?id=", "?ID=gen-1-x"])
 def test_a_missing_id_is_400(api: httpx.Client, query: str) -> None:
     response = api.get(f"/generation{query}")
