@@ -36,7 +36,17 @@ class CorkedTransport:
         return getattr(self._transport, name)
 
 
+# Written out: this is imported before Django's settings are.
+NOT_HTTP = b'{"error":{"code":400,"message":"Invalid HTTP request.","metadata":{"error_type":"invalid_request"}}}'
+
+
 class CorkedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         corked = CorkedTransport(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, corked))
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP is answered like any other error."""
+        head = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\n"
+        self.transport.write(b"%scontent-length: %d\r\n\r\n%s" % (head, len(NOT_HTTP), NOT_HTTP))
+        self.transport.close()

@@ -21,6 +21,9 @@ MISSING = re.compile(r"Object missing required field `(\w+)`$")
 
 def chat(body: bytes) -> Request:
     try:
+        if not body.isascii():
+            # What is passed on raw is not decoded below; broken bytes would be blamed on the provider.
+            body.decode()
         fields = decode_fields(body)
         request = decode_chat(body)
     except UNREADABLE as error:

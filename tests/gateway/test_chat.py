@@ -1,5 +1,7 @@
 """POST /api/v1/chat/completions, not streamed."""
 
+import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -103,7 +105,12 @@ def test_a_bad_field_is_named(api: httpx.Client, fields: dict[str, Any], said: s
     assert error["metadata"]["error_type"] == "invalid_request"
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"model": "acme/one"}', b"[" * 100_000])
+BROKEN_TOOLS = b'{"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}], "tools": [{"type": "\xff"}]}'
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b'{"model": "acme/one"}', b"[" * 100_000, BROKEN_TOOLS]
+)
 def test_a_body_that_is_no_request_is_400(api: httpx.Client, body: bytes) -> None:
     response = api.post("/chat/completions", content=body)
     assert response.status_code == 400
@@ -124,6 +131,19 @@ def test_another_method_is_405_in_the_envelope(api: httpx.Client, method: str) -
     assert response.status_code == 405
     assert response.json()["error"]["code"] == 405
     assert "POST" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "head", [b"BREW / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nx: \0\r\n\r\n", b"\x16\x03\x01\x02\x00"]
+)
+def test_what_is_not_http_is_400_in_the_envelope(shared: Product, head: bytes) -> None:
+    host, port = shared.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(head)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    status, _, body = answer.partition(b"\r\n\r\n")
+    assert status.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["code"] == 400
 
 
 def test_a_body_beyond_32_mib_is_413(api: httpx.Client) -> None:
