@@ -230,14 +230,18 @@ class Body(httpx.AsyncByteStream):
         return data
 
     async def read_all(self, limit: int) -> bytes:
+        """The whole body; if it does not come whole, or nobody waits for it any more, the connection is dropped."""
         parts = []
         size = 0
-        while part := await self.read():
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                self.close()
-                raise httpx.RemoteProtocolError(f"the answer is larger than {limit} bytes")
+        try:
+            while part := await self.read():
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    raise httpx.RemoteProtocolError(f"the answer is larger than {limit} bytes")
+        except BaseException:
+            self.close()
+            raise
         return b"".join(parts)
 
     def close(self) -> None:

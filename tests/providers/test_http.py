@@ -405,6 +405,23 @@ async def test_cancelling_before_the_answer_tells_the_server_at_once(transport: 
         await asyncio.wait_for(server.left.wait(), 0.1)
 
 
+async def test_cancelling_within_a_whole_answer_tells_the_server_at_once(transport: UpstreamTransport) -> None:
+    server = Server(endless)
+    async with server.running() as origin:
+        task = asyncio.create_task(whole(transport, origin))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait_for(server.left.wait(), 0.1)
+
+
+async def test_silence_within_a_whole_answer_ends_the_connection(transport: UpstreamTransport) -> None:
+    server = Server(endless)
+    async with server.running() as origin:
+        with pytest.raises(httpx.ReadTimeout):
+            await whole(transport, origin, total_timeout=0.1)
+        await asyncio.wait_for(server.left.wait(), 0.1)
+
+
 async def test_a_slow_reader_makes_the_server_wait(transport: UpstreamTransport) -> None:
     total, written = 64 * 2**20, 0
 
