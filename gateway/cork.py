@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+LINGER_S = 30.0
+
 
 class CorkedTransport:
     """What is written in one turn of the event loop goes out together at its end."""
@@ -25,6 +27,9 @@ class CorkedTransport:
     def close(self) -> None:
         self._flush()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            # A client that takes no more would keep the socket open for ever.
+            self._loop.call_later(LINGER_S, self._transport.abort)
 
     def _flush(self) -> None:
         parts, self._parts = self._parts, []

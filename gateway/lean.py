@@ -5,6 +5,7 @@ There is no middleware; what these paths need of one is here (body limit, last-r
 """
 
 import asyncio
+from collections.abc import AsyncIterable
 from importlib import import_module
 from io import BytesIO
 from typing import Any
@@ -19,6 +20,10 @@ from django.utils.functional import cached_property
 
 from gateway import errors
 from gateway.relay.stream import ChatStream
+
+# A client that keeps its connection and takes nothing is left after this or, at most, twice as long: it would keep its
+# hold and the provider's slot for ever.
+PATIENCE_S = 60.0
 
 
 class StreamResponse(HttpResponseBase):
@@ -104,7 +109,7 @@ class LeanHandler(ASGIHandler):
 
 
 class Disconnected(Exception):
-    """The client left while it was sending its request."""
+    """The client left while it was sending its request, or takes no more of its answer."""
 
 
 async def read(receive: ASGIReceiveCallable, limit: int) -> bytes:
@@ -141,6 +146,37 @@ async def transmit(response: HttpResponseBase, send: ASGISendCallable) -> None:
         headers.append((b"content-length", str(len(content)).encode()))
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers, "trailers": False})
     if isinstance(response, StreamResponse):
-        async for part in response.stream:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await relay(response.stream, send)
     await send({"type": "http.response.body", "body": content, "more_body": False})
+
+
+async def relay(parts: AsyncIterable[bytes], send: ASGISendCallable) -> None:
+    """Sends a stream as it comes. Raises Disconnected when the client takes no more."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    count = 0
+    is_sending = is_stuck = False
+    timer: asyncio.TimerHandle
+
+    def look(before: int) -> None:
+        nonlocal is_stuck, timer
+        is_stuck = is_sending and count == before
+        if is_stuck:
+            task.cancel()
+        else:
+            timer = loop.call_later(PATIENCE_S, look, count)
+
+    timer = loop.call_later(PATIENCE_S, look, count)
+    try:
+        async for part in parts:
+            count += 1
+            is_sending = True
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            is_sending = False
+    except asyncio.CancelledError:
+        if is_stuck:
+            raise Disconnected from None
+        raise
+    finally:
+        timer.cancel()

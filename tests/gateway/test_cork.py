@@ -3,13 +3,17 @@
 import asyncio
 from typing import Any, cast
 
+import pytest
+
+from gateway import cork
 from gateway.cork import CorkedTransport
 
 
 class Client:
     def __init__(self) -> None:
         self.got: list[bytes] = []
-        self.is_gone = False
+        self.is_gone = self.is_aborted = False
+        self.unsent = 0
 
     def write(self, data: bytes) -> None:
         assert not self.is_gone
@@ -20,6 +24,12 @@ class Client:
 
     def close(self) -> None:
         self.is_gone = True
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.is_aborted = True
 
 
 def corked(client: Client) -> CorkedTransport:
@@ -53,3 +63,13 @@ async def test_nothing_goes_to_a_client_that_left() -> None:
     transport.write(b"y")
     transport.close()
     assert client.got == []
+
+
+async def test_a_client_that_does_not_take_the_rest_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cork, "LINGER_S", 0.02)
+    taking, stuck = Client(), Client()
+    stuck.unsent = 1
+    corked(taking).close()
+    corked(stuck).close()
+    await asyncio.sleep(0.05)
+    assert (taking.is_aborted, stuck.is_aborted) == (False, True)
