@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from providers.adapters.base import Call
-from providers.adapters.errors import UNREADABLE, from_status
+from providers.adapters.errors import RAW_BYTES, UNREADABLE, from_status
 from providers.canonical import (
     Answer,
     Choice,
@@ -298,7 +298,7 @@ def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
 
 
 def failure(error: WireError | str, payload: bytes) -> Failure:
-    raw = payload.decode(errors="replace")
+    raw = payload[:RAW_BYTES].decode(errors="replace")
     if isinstance(error, str):
         return Failure(error, None, raw)
     return Failure(error.message or "the provider reported an error", str(error.code or error.type or ""), raw)

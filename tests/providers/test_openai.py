@@ -312,6 +312,9 @@ def test_usage_without_a_count_is_none() -> None:
 
 def test_a_long_error_is_cut() -> None:
     assert len(ADAPTER.error(500, {}, b"x" * 10**6).raw) == 2000
+    (told,) = ADAPTER.stream().feed(b'{"error": "no", "x": "%s"}' % (b"x" * 10**6))
+    assert isinstance(told, Failure)
+    assert len(told.raw) == 2000
 
 
 @pytest.mark.parametrize(
