@@ -14,7 +14,8 @@ from gateway.routing.bounds import Size
 from gateway.routing.plan import plan
 from providers.canonical import ChatRequest, Message, ProviderPreferences
 from providers.pricing import Price
-from providers.snapshot import Endpoint, Model, Provider, Snapshot
+from providers.snapshot import Endpoint, Model, Snapshot
+from tests.endpoints import provider
 from tests.upstream import Upstream, failure
 
 Ask = Callable[..., httpx.Response]
@@ -22,28 +23,11 @@ SIZE = Size(prompt=1000, output_limit=100, answers=1)
 
 
 def endpoint(tag: str, price: int | None = 1000, **fields: Any) -> Endpoint:
-    slug = tag.split("/")[0]
-    provider = Provider(
-        slug=slug,
-        name=slug.title(),
-        wire="openai",
-        base_url="",
-        secret=None,
-        max_concurrency=None,
-        passthrough=False,
-        quirks={},
-        is_on=True,
-        headquarters="",
-        datacenters=(),
-        privacy_policy_url="",
-        terms_of_service_url="",
-        status_page_url="",
-    )
     values: dict[str, Any] = {
         "id": uuid4(),
         "tag": tag,
         "model": "acme/m",
-        "provider": provider,
+        "provider": provider(tag.split("/")[0]),
         "upstream_model": "m",
         "context_length": 8192,
         "max_prompt_tokens": None,

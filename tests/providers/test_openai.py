@@ -9,15 +9,16 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
 from gateway import parse
 from providers.adapters import WIRES
 from providers.canonical import Completion, Content, Event, Failure, Usage, UsageReport
 from providers.errors import Kind, UpstreamError
 from providers.pricing import Price
-from providers.snapshot import Endpoint, Provider
+from providers.snapshot import Endpoint
 from providers.sse import EventParser
+from tests.endpoints import provider
 
 PAYLOADS = Path(__file__).parent / "payloads" / "openai"
 ADAPTER = WIRES["openai"]
@@ -347,27 +348,11 @@ def test_retry_after_as_a_date() -> None:
 
 
 def endpoint(*, parameters: str = "", **changes: Any) -> Endpoint:
-    provider = Provider(
-        slug="acme",
-        name="Acme",
-        wire="openai",
-        base_url="http://127.0.0.1:9/v1",
-        secret="sk-acme",
-        max_concurrency=None,
-        passthrough=False,
-        quirks={},
-        is_on=True,
-        headquarters="",
-        datacenters=(),
-        privacy_policy_url="",
-        terms_of_service_url="",
-        status_page_url="",
-    )
     return Endpoint(
         id=uuid4(),
         tag="acme",
         model="acme/one",
-        provider=structs.replace(provider, **changes),
+        provider=provider("acme", **{"base_url": "http://127.0.0.1:9/v1", "secret": "sk-acme"} | changes),
         upstream_model="one",
         context_length=8192,
         max_prompt_tokens=None,
