@@ -1,0 +1,11 @@
+from pathlib import Path
+
+from django.db import migrations
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("billing", "0004_corrections")]
+
+    operations = [migrations.RunSQL((SQL / "posting.sql").read_text())]
