@@ -1,0 +1,45 @@
+"""What the router knows of endpoints at this moment: read from memory, kept fresh by others."""
+
+from typing import Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class Percentiles(Struct, frozen=True):
+    p50: float
+    p75: float
+    p90: float
+    p99: float
+
+
+class EndpointView(Struct, frozen=True):
+    """What the router reads of one endpoint; times in milliseconds. None is too few requests to say."""
+
+    is_open: bool = False
+    """It is not to be asked now: the breaker refuses, a rate limit cools down, or its credential is switched off."""
+    had_outage: bool = False
+    """In the last 30 s."""
+    latency: Percentiles | None = None
+    """To the first token, over 5 minutes."""
+    throughput: Percentiles | None = None
+    """Tokens a second, over 5 minutes."""
+    mean_completion: float | None = None
+    """Tokens."""
+
+
+UNKNOWN = EndpointView()
+
+
+class View(Protocol):
+    def of(self, endpoint_id: UUID) -> EndpointView: ...
+
+
+class NoView:
+    """Nothing is known of any endpoint."""
+
+    def of(self, endpoint_id: UUID) -> EndpointView:
+        return UNKNOWN
+
+
+EMPTY: View = NoView()
