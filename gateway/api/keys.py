@@ -23,7 +23,7 @@ from billing.ledger import NANO_PER_USD
 from gateway import parse
 from gateway.api.account import spending
 from gateway.api.authentication import management
-from gateway.api.models import number
+from gateway.api.parameters import flag, number
 from gateway.errors import ApiError
 
 PAGE = 100
@@ -204,10 +204,3 @@ def creator(caller: ApiKey, user_id: UUID | None) -> User | None:
 def check_workspace(caller: ApiKey, workspace_id: UUID | str | None) -> None:
     if workspace_id is not None and str(workspace_id) != str(caller.organization_id):
         raise ApiError(400, "workspace_id: there is no such workspace.")
-
-
-def flag(request: Request, name: str) -> bool:
-    text = request.query_params.get(name, "false").lower()
-    if text not in ("true", "false"):
-        raise ApiError(400, f"{name}: expected true or false.")
-    return text == "true"
