@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from providers import http
+from providers import connection as connections
+from providers import http as transports
 from providers.http import Answer, Origin, UpstreamTransport
 from tests.upstream import read_request
 
@@ -341,7 +342,7 @@ async def test_a_request_that_had_a_byte_of_an_answer_is_not_repeated(transport:
 
 
 async def test_an_old_connection_is_not_used(transport: UpstreamTransport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "KEEP_ALIVE_S", 0.05)
+    monkeypatch.setattr(connections, "KEEP_ALIVE_S", 0.05)
     server = answering(OK)
     async with server.running() as origin:
         await whole(transport, origin)
@@ -366,7 +367,7 @@ async def test_words_between_the_answers_spoil_the_connection(transport: Upstrea
 async def test_no_more_connections_are_kept_than_allowed(
     transport: UpstreamTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "MAX_IDLE_PER_ORIGIN", 2)
+    monkeypatch.setattr(transports, "MAX_IDLE_PER_ORIGIN", 2)
     server = answering(OK, pause=0.02)
     async with server.running() as origin:
         await asyncio.gather(*(whole(transport, origin) for _ in range(5)))
@@ -444,7 +445,7 @@ async def test_a_slow_reader_makes_the_server_wait(transport: UpstreamTransport)
 
 async def test_an_unread_answer_leaves_its_connection_readable(transport: UpstreamTransport) -> None:
     # Just above the mark at which reading is paused, so that all of it has come and is paused.
-    size = http.HIGH_WATER_BYTES + 1000
+    size = connections.HIGH_WATER_BYTES + 1000
     server = answering(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size, b"x" * size)
     async with server.running() as origin:
         for _ in range(3):
