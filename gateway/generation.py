@@ -160,7 +160,7 @@ class Generation:
         if self.usage is None:
             for choice in completion.choices:
                 self._produced(choice.message.content, choice.message.reasoning)
-                self.produced += sum(len(memoryview(call)) for call in choice.message.tool_calls or ())
+                self._produced(*(call.function.arguments for call in choice.message.tool_calls or ()))
 
     def reported(self, usage: Usage) -> None:
         """The provider's count; the last one holds."""

@@ -6,6 +6,7 @@ true: ask for the usage chunk).
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -21,7 +22,10 @@ from providers.canonical import (
     Event,
     Failure,
     FinishReason,
+    FunctionCall,
+    ReasoningDetail,
     Request,
+    ToolCall,
     ToolCallDelta,
     Usage,
     UsageReport,
@@ -148,7 +152,11 @@ class WireMessage(Struct):
     refusal: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
-    tool_calls: list[Raw] | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    reasoning_details: list[ReasoningDetail] | None = None
+    images: list[Raw] | None = None
+    audio: Raw | None = None
+    annotations: list[Raw] | None = None
 
 
 class WireChoice(Struct):
@@ -245,6 +253,14 @@ class OpenAIStream:
             delta.reasoning = UNSET
         if not delta.refusal:
             delta.refusal = UNSET
+        if delta.reasoning_details is None:
+            delta.reasoning_details = UNSET
+        if delta.images is None:
+            delta.images = UNSET
+        if delta.audio is None:
+            delta.audio = UNSET
+        if delta.annotations is None:
+            delta.annotations = UNSET
         if delta.tool_calls:
             self._calls_tools = True
             delta.tool_calls = [self._tool_call(call, place) for place, call in enumerate(delta.tool_calls)]
@@ -280,7 +296,12 @@ def choice(found: WireChoice) -> Choice:
         content=message.content,
         refusal=message.refusal,
         reasoning=message.reasoning or message.reasoning_content,
-        tool_calls=message.tool_calls or UNSET,
+        tool_calls=[tool_call(call) for call in message.tool_calls] if message.tool_calls else UNSET,
+        # An empty one is kept: some clients send the whole message back as it came.
+        reasoning_details=UNSET if message.reasoning_details is None else message.reasoning_details,
+        images=message.images or UNSET,
+        audio=message.audio or UNSET,
+        annotations=message.annotations or UNSET,
     )
     return Choice(
         index=found.index,
@@ -289,6 +310,12 @@ def choice(found: WireChoice) -> Choice:
         message=answer,
         logprobs=found.logprobs,
     )
+
+
+def tool_call(call: ToolCallDelta) -> ToolCall:
+    """Some vendors forget the id, without which no result could be told to its call."""
+    function = FunctionCall(call.function.name or "", call.function.arguments or "")
+    return ToolCall(call.id or f"call_{uuid4().hex[:24]}", function)
 
 
 def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:

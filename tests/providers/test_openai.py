@@ -66,7 +66,7 @@ def test_a_whole_answer(
 def test_tool_calls_refusals_and_fingerprints_are_kept() -> None:
     calls = completion("openai_tool_calls.json").choices[0].message.tool_calls
     assert calls is not UNSET
-    assert [msgspec.json.decode(call) for call in calls] == [ROME, OSLO]
+    assert [msgspec.to_builtins(call) for call in calls] == [ROME, OSLO]
     assert completion("vllm.json").choices[0].message.tool_calls is UNSET
     assert completion("openai_refusal.json").choices[0].message.refusal == "I cannot help with that."
     assert completion("openai.json").system_fingerprint == "fp_a1b2c3"
