@@ -92,8 +92,9 @@ class ApiError(Exception):
             error["availability"] = self.availability
         return error
 
-    def response(self) -> HttpResponse:
-        response = HttpResponse(msgspec.json.encode({"error": self.body()}), status=self.status, content_type=JSON)
+    def response(self, envelope: dict[str, object] | None = None) -> HttpResponse:
+        said = msgspec.json.encode(envelope or {"error": self.body()})
+        response = HttpResponse(said, status=self.status, content_type=JSON)
         if self.retry_after is not None:
             response["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
         if self.status == 401:

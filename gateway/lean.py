@@ -19,7 +19,7 @@ from django.urls import URLPattern
 from django.utils.functional import cached_property
 
 from gateway import errors
-from gateway.relay.stream import ChatStream
+from gateway.relay.stream import AnswerStream
 
 # A client that keeps its connection and takes nothing is left after this or, at most, twice as long: it would keep its
 # hold and the provider's slot for ever.
@@ -31,7 +31,7 @@ class StreamResponse(HttpResponseBase):
 
     streaming = True
 
-    def __init__(self, stream: ChatStream, generation: str) -> None:
+    def __init__(self, stream: AnswerStream, generation: str) -> None:
         super().__init__(content_type="text/event-stream; charset=utf-8")
         self.stream = stream
         self["Cache-Control"] = "no-cache"
@@ -83,7 +83,7 @@ class LeanHandler(ASGIHandler):
         except Disconnected:
             pass
         except errors.ApiError as error:
-            await transmit(error.response(), send)
+            await transmit(self.refusal(scope, error), send)
         except asyncio.CancelledError:
             # The client left: there is nobody to answer. Any other cancellation is ours: this process ends, or has been
             # out of touch with the till for so long that the hold is gone.
@@ -91,7 +91,7 @@ class LeanHandler(ASGIHandler):
                 if response is not None:
                     raise
                 away = errors.ApiError(503, "This request could not be finished here. Try again.", retry_after=1)
-                await transmit(away.response(), send)
+                await transmit(self.refusal(scope, away), send)
         finally:
             if isinstance(response, StreamResponse):
                 response.stream.abandon()
@@ -104,7 +104,15 @@ class LeanHandler(ASGIHandler):
             response: HttpResponseBase = await view(LeanRequest(scope, body))
         except Exception as error:
             # The edge: whatever it was, the client gets the envelope and the log the rest.
+            return self.refusal(scope, error)
+        return response
+
+    def refusal(self, scope: HTTPScope, error: Exception) -> HttpResponse:
+        """In the envelope of the path's skin."""
+        view_class = getattr(self._views[scope["path"]], "cls", None)
+        if view_class is None:
             return errors.translate(error).response()
+        response: HttpResponse = view_class.refusal(error)
         return response
 
 

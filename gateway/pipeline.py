@@ -8,14 +8,14 @@ from msgspec import Struct
 from accounts.callers import Caller, Callers
 from billing.errors import HoldGone
 from billing.till import Hold, Till
-from gateway import errors, parse
+from gateway import errors
 from gateway.attempts import first_answer
 from gateway.errors import ApiError
 from gateway.generation import Generation, Origin
-from gateway.relay import wire
-from gateway.relay.stream import ChatStream
+from gateway.relay.stream import AnswerStream
 from gateway.routing.bounds import size
 from gateway.routing.plan import plan
+from gateway.skins.base import Skin
 from gateway.slots import Slots
 from providers import upstream
 from providers.canonical import Completion
@@ -39,13 +39,16 @@ class Answer(Struct, frozen=True):
     """A whole body, or the stream of one."""
 
     generation: str
-    body: bytes | ChatStream
+    body: bytes | AnswerStream
 
 
-async def chat(services: Services, *, token: str, body: bytes, origin: Origin) -> Answer:
-    """Answers one chat request. Raises ApiError and the domains' errors (gateway/errors.py says what they become)."""
+async def respond(services: Services, skin: Skin, *, token: str, body: bytes, origin: Origin) -> Answer:
+    """Answers one request in the words of its skin.
+
+    Raises ApiError and the domains' errors (gateway/errors.py says what they become).
+    """
     caller = await authenticate(services.callers, token)
-    request = parse.chat(body)
+    request = skin.parse(body)
     if services.snapshot is EMPTY:
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
@@ -56,7 +59,7 @@ async def chat(services: Services, *, token: str, body: bytes, origin: Origin) -
         hold.on_gone = task.cancel
     try:
         answer = streamed if request.chat.stream else whole
-        return await answer(services, generation, hold, candidates)
+        return await answer(services, skin, generation, hold, candidates)
     except Exception as error:
         raise errors.of_generation(generation.public_id, error) from error
 
@@ -72,8 +75,12 @@ async def authenticate(callers: Callers, token: str) -> Caller:
     return caller
 
 
-async def streamed(services: Services, generation: Generation, hold: Hold, candidates: list[Endpoint]) -> Answer:
-    stream = ChatStream(generation, hold, candidates, http=services.http, slots=services.slots, till=services.till)
+async def streamed(
+    services: Services, skin: Skin, generation: Generation, hold: Hold, candidates: list[Endpoint]
+) -> Answer:
+    stream = AnswerStream(
+        skin, generation, hold, candidates, http=services.http, slots=services.slots, till=services.till
+    )
     try:
         await stream.open()
     except BaseException:
@@ -82,7 +89,9 @@ async def streamed(services: Services, generation: Generation, hold: Hold, candi
     return Answer(generation.public_id, stream)
 
 
-async def whole(services: Services, generation: Generation, hold: Hold, candidates: list[Endpoint]) -> Answer:
+async def whole(
+    services: Services, skin: Skin, generation: Generation, hold: Hold, candidates: list[Endpoint]
+) -> Answer:
     async def attempt(endpoint: Endpoint, max_tokens: int) -> Completion:
         return await upstream.complete(services.http, endpoint, generation.request, max_tokens=max_tokens)
 
@@ -104,4 +113,4 @@ async def whole(services: Services, generation: Generation, hold: Hold, candidat
         services.till.settle_soon(hold, generation.settlement("error", error="out of touch with the till"))
         raise HoldGone(generation.id)
     settled = await services.till.settle(hold, generation.settlement("ok"))
-    return Answer(generation.public_id, wire.completion(generation, endpoint, completion, settled.charge))
+    return Answer(generation.public_id, skin.completion(generation, endpoint, completion, settled.charge))

@@ -2,8 +2,8 @@
 
 from django.urls import path
 
-from gateway.api.chat import ChatCompletions
 from gateway.api.health import livez, readyz
+from gateway.api.inference import ChatCompletions
 
 urlpatterns = [
     path("api/v1/chat/completions", ChatCompletions.as_view(), name="chat-completions"),

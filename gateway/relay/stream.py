@@ -11,7 +11,7 @@ from gateway import errors
 from gateway.attempts import first_answer
 from gateway.errors import ApiError
 from gateway.generation import Generation
-from gateway.relay.wire import KEEP_ALIVE, ChunkWriter
+from gateway.skins.base import KEEP_ALIVE, Skin, Writer
 from gateway.slots import Slots
 from providers import upstream
 from providers.canonical import Content, Event, Failure, UsageReport
@@ -32,11 +32,12 @@ class Opened:
         self.events = events
 
 
-class ChatStream:
+class AnswerStream:
     """Iterated once for the bytes to send; `abandon` ends it in whatever state it is. Every way out settles."""
 
     def __init__(
         self,
+        skin: Skin,
         generation: Generation,
         hold: Hold,
         candidates: list[Endpoint],
@@ -45,6 +46,7 @@ class ChatStream:
         slots: Slots,
         till: Till,
     ) -> None:
+        self._skin = skin
         self._generation = generation
         self._hold = hold
         self._slots = slots
@@ -73,7 +75,7 @@ class ChatStream:
             self._opened = self._opened or self._opening.result()
         except ApiError as error:
             await self._settle_failure(error)
-            yield ChunkWriter(self._generation, self._generation.request.chat.candidates[0], "").error(error)
+            yield self._skin.writer(self._generation, self._generation.request.chat.candidates[0], "").error(error)
             return
         async for part in self._relay(self._opened):
             yield part
@@ -103,7 +105,7 @@ class ChatStream:
         generation, stream = self._generation, opened.stream
         endpoint = generation.endpoint
         assert endpoint is not None
-        writer = ChunkWriter(generation, endpoint.model, endpoint.provider.name)
+        writer = self._skin.writer(generation, endpoint.model, endpoint.provider.name)
         self._hold.progress = generation.amount
         clock = asyncio.get_running_loop().time
         events = opened.events
@@ -135,7 +137,7 @@ class ChatStream:
         await stream.drain()
         self._release()
 
-    def _take(self, events: list[Event], writer: ChunkWriter) -> bytes:
+    def _take(self, events: list[Event], writer: Writer) -> bytes:
         parts = []
         for event in events:
             match event:

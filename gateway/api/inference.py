@@ -1,6 +1,6 @@
-"""POST /api/v1/chat/completions."""
+"""The paths that answer with a model, one view a skin."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -11,6 +11,8 @@ from gateway import errors, pipeline
 from gateway.api.authentication import bearer
 from gateway.generation import Origin
 from gateway.lean import LeanRequest, StreamResponse
+from gateway.skins.base import Skin
+from gateway.skins.chat import Chat
 
 
 class InferenceView(APIView):
@@ -21,13 +23,14 @@ class InferenceView(APIView):
     """
 
     authentication_classes = ()
+    skin: ClassVar[Skin]
 
     async def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         self.request = request  # type: ignore[assignment]
         self.headers = {}
         handler = getattr(self, (request.method or "").lower(), None)
         if handler is None or request.method not in ("POST", "OPTIONS"):
-            response = errors.translate(exceptions.MethodNotAllowed(request.method or "")).response()
+            response = self.refusal(exceptions.MethodNotAllowed(request.method or ""))
             response["Allow"] = "POST, OPTIONS"
             return response
         try:
@@ -37,22 +40,28 @@ class InferenceView(APIView):
         return result
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        handler = self.get_exception_handler()
-        response: HttpResponse = handler(exc, self.get_exception_handler_context())
-        return response
+        return self.refusal(exc)
+
+    @classmethod
+    def refusal(cls, error: Exception) -> HttpResponse:
+        """Any error, in the skin's envelope."""
+        said = errors.translate(error)
+        return said.response(cls.skin.envelope(said))
 
     async def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
         return HttpResponse(status=204, headers={"Allow": "POST, OPTIONS"})
 
-
-class ChatCompletions(InferenceView):
     async def post(self, request: LeanRequest) -> HttpResponseBase:
         services: pipeline.Services = request.scope["state"]["services"]
         token = bearer(request.header(b"authorization"), request.header(b"x-api-key"))
-        answer = await pipeline.chat(services, token=token, body=request.body, origin=origin(request))
+        answer = await pipeline.respond(services, self.skin, token=token, body=request.body, origin=origin(request))
         if isinstance(answer.body, bytes):
             return HttpResponse(answer.body, content_type=errors.JSON, headers={"X-Generation-Id": answer.generation})
         return StreamResponse(answer.body, answer.generation)
+
+
+class ChatCompletions(InferenceView):
+    skin = Chat()
 
 
 def origin(request: LeanRequest) -> Origin:

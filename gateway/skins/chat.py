@@ -1,0 +1,74 @@
+"""Chat completions, the canonical form itself: bodies and chunks as the reference writes them (§2.6, §2.10)."""
+
+import msgspec
+
+from gateway import parse
+from gateway.errors import ApiError
+from gateway.generation import Generation
+from gateway.skins.usage import usage
+from providers.canonical import ChunkChoice, Completion, Delta, Request
+from providers.snapshot import Endpoint
+
+DONE = b"data: [DONE]\n\n"
+
+encode = msgspec.json.Encoder().encode
+
+
+class Chat:
+    def parse(self, body: bytes) -> Request:
+        return parse.chat(body)
+
+    def completion(self, generation: Generation, endpoint: Endpoint, answer: Completion, charge: int) -> bytes:
+        return encode(
+            {
+                "id": generation.public_id,
+                "object": "chat.completion",
+                "created": generation.created,
+                "model": endpoint.model,
+                "provider": endpoint.provider.name,
+                "system_fingerprint": answer.system_fingerprint,
+                "choices": answer.choices,
+                "usage": usage(generation.count(), endpoint, charge),
+            }
+        )
+
+    def writer(self, generation: Generation, model: str, provider_name: str) -> "ChunkWriter":
+        return ChunkWriter(generation, model, provider_name)
+
+    def envelope(self, error: ApiError) -> dict[str, object]:
+        return {"error": error.body()}
+
+
+class ChunkWriter:
+    """Chunks of one stream: id, created, model and provider are the same in all, so they are written once."""
+
+    def __init__(self, generation: Generation, model: str, provider_name: str) -> None:
+        head = encode(
+            {
+                "id": generation.public_id,
+                "object": "chat.completion.chunk",
+                "created": generation.created,
+                "model": model,
+                "provider": provider_name,
+            }
+        )
+        self._head = b"data: " + head[:-1] + b',"choices":'
+
+    def content(self, choices: list[ChunkChoice]) -> bytes:
+        return self._head + encode(choices) + b"}\n\n"
+
+    def ending(self, generation: Generation, endpoint: Endpoint, charge: int) -> bytes:
+        """The usage chunk repeats the finish reason in one choice, unlike OpenAI's empty list; then the end."""
+        last = ChunkChoice(
+            0,
+            Delta(content=""),
+            finish_reason=generation.finish_reason,
+            native_finish_reason=generation.native_finish_reason,
+        )
+        counted = encode(usage(generation.count(), endpoint, charge))
+        return self._head + encode([last]) + b',"usage":' + counted + b"}\n\n" + DONE
+
+    def error(self, error: ApiError) -> bytes:
+        """An error after the status was sent: a complete chunk beside the error, then the end."""
+        last = ChunkChoice(0, Delta(content=""), finish_reason="error", native_finish_reason=None)
+        return self._head + encode([last]) + b',"error":' + encode(error.body()) + b"}\n\n" + DONE

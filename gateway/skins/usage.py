@@ -1,0 +1,32 @@
+"""Tokens and dollars as the reference writes them (§2.8)."""
+
+from billing.ledger import NANO_PER_USD
+from providers.canonical import Usage
+from providers.pricing import PICO
+from providers.snapshot import Endpoint
+
+
+def usage(count: Usage, endpoint: Endpoint, charge: int) -> dict[str, object]:
+    """Counters are always there and never null (§2.11); dollars are floats."""
+    price = endpoint.price
+    prompt = price.prompt_part(count) if price else 0
+    completion = price.completion_part(count) if price else 0
+    return {
+        "prompt_tokens": count.prompt,
+        "completion_tokens": count.completion,
+        "total_tokens": count.prompt + count.completion,
+        "cost": charge / NANO_PER_USD,
+        "is_byok": False,
+        "prompt_tokens_details": {
+            "cached_tokens": count.cached,
+            "cache_write_tokens": count.cache_write,
+            "audio_tokens": 0,
+            "video_tokens": 0,
+        },
+        "completion_tokens_details": {"reasoning_tokens": count.reasoning, "audio_tokens": 0, "image_tokens": 0},
+        "cost_details": {
+            "upstream_inference_cost": None,
+            "upstream_inference_prompt_cost": prompt / PICO,
+            "upstream_inference_completions_cost": completion / PICO,
+        },
+    }
