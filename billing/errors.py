@@ -31,3 +31,19 @@ class HoldGone(TillError):
 
     def __init__(self, generation: UUID) -> None:
         super().__init__(f"hold of {generation} is gone")
+
+
+class NotRefundable(Exception):
+    """Less than this can be taken back: the rest is spent, held or was never paid for. Amounts are nano-USD."""
+
+    def __init__(self, amount: int, refundable: int) -> None:
+        super().__init__(f"{amount} nano-USD cannot be refunded, {refundable} at most")
+        self.amount = amount
+        self.refundable = refundable
+
+
+class AlreadyEnded(Exception):
+    """The refund or dispute of this reference has ended the other way: its money is credit again."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"{reference} has ended")

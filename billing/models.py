@@ -24,6 +24,10 @@ class WalletManager(models.Manager["Wallet"]):
 class Wallet(models.Model):
     """An organization's prepaid credit, in nano-USD."""
 
+    class Billing(models.TextChoices):
+        PREPAID = "prepaid"
+        UNLIMITED = "unlimited", "Unlimited: metered, never refused for want of credit"
+
     organization = models.OneToOneField(Organization, models.PROTECT, primary_key=True, related_name="wallet")
     credit = models.BigIntegerField(default=0, db_default=0, help_text="Sum of all entries that are not usage.")
     spent = models.BigIntegerField(default=0, db_default=0, help_text="Sum of all charges.")
@@ -34,6 +38,9 @@ class Wallet(models.Model):
     unposted_cost = models.BigIntegerField(default=0, db_default=0)
     unposted_fee = models.BigIntegerField(default=0, db_default=0)
     unposted_write_off = models.BigIntegerField(default=0, db_default=0)
+    billing = models.CharField(
+        max_length=16, choices=Billing.choices, default=Billing.PREPAID, db_default=Billing.PREPAID
+    )
 
     objects: ClassVar[WalletManager] = WalletManager()
 
@@ -164,6 +171,15 @@ class LedgerTransaction(models.Model):
         USAGE = "usage"
         GRANT = "grant"
         CORRECTION = "correction"
+        TOP_UP = "top_up", "Top-up"
+        REFUND = "refund", "Refund: credit taken, to be paid back"
+        REFUND_PAID = "refund_paid", "Refund paid back"
+        REFUND_REFUSED = "refund_refused", "Refund not paid back: credit again"
+        DISPUTE = "dispute", "Dispute: payment taken back by who paid"
+        DISPUTE_WON = "dispute_won", "Dispute won: credit again"
+        DISPUTE_LOST = "dispute_lost"
+        PROMOTION = "promotion", "Promotional credit"
+        EXPIRY = "expiry", "Promotional credit expired"
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="ledger_transactions")
@@ -184,12 +200,17 @@ class LedgerEntry(models.Model):
 
     class Account(models.TextChoices):
         WALLET = "wallet", "Wallet: owed to the organization"
+        PROMOTIONAL = "promotional", "Promotional credit: owed to the organization until it expires"
         REVENUE = "revenue"
         WRITE_OFF = "write_off", "Write-off: used beyond what could be charged"
         GRANTS = "grants", "Grants: credit given without payment"
         CORRECTIONS = "corrections", "Corrections by an operator"
         PROVIDER_COST = "provider_cost"
         PROVIDER_PAYABLE = "provider_payable", "Owed to providers"
+        FEES = "fees", "Fees: paid beside credit"
+        PAYMENT_CLEARING = "payment_clearing", "Payment clearing: what the payment provider holds for us"
+        REFUNDS = "refunds", "Refunds under way"
+        DISPUTES = "disputes", "Payments in dispute"
 
     transaction = models.ForeignKey(LedgerTransaction, models.PROTECT, related_name="entries")
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="+")
@@ -201,6 +222,34 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account} {self.amount}"
+
+
+class Promotion(models.Model):
+    """Promotional credit as it was given: spent before other credit, the first to expire first."""
+
+    organization = models.ForeignKey(Organization, models.PROTECT, related_name="promotions")
+    given_by = models.OneToOneField(LedgerTransaction, models.PROTECT, related_name="+")
+    amount = models.BigIntegerField()
+    remaining = models.BigIntegerField(help_text="Of the amount, neither spent nor expired; as far as usage is posted.")
+    expires_at = models.DateTimeField(null=True, help_text="Empty: never.")
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["organization", "expires_at"],
+                name="billing_promotion_left",
+                condition=models.Q(remaining__gt=0),
+            )
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(remaining__gte=0, remaining__lte=models.F("amount")),
+                name="billing_promotion_remaining",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"promotion {self.pk}"
 
 
 NO_ID = models.Value(UUID(int=0), output_field=models.UUIDField())

@@ -25,6 +25,12 @@ def post() -> None:
 
 
 @shared_task
+def expire() -> None:
+    """Takes back promotional credit whose time is over."""
+    ledger.expire_promotions()
+
+
+@shared_task
 def usage() -> None:
     """Sums up by hour and day what has closed since the last time."""
     rollups.roll_up()

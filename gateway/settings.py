@@ -235,6 +235,7 @@ CELERY_BEAT_SCHEDULE = {
     # A little over the 5 s below which the till does not count a tick.
     "tick": {"task": "billing.tasks.tick", "schedule": 5.2, "options": {"queue": "urgent", "expire_seconds": 5}},
     "post": {"task": "billing.tasks.post", "schedule": 10.0, "options": {"queue": "urgent", "expire_seconds": 10}},
+    "expire": {"task": "billing.tasks.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prices": {"task": "providers.tasks.prices", "schedule": 5.0, "options": {"queue": "urgent", "expire_seconds": 5}},
     "probe": {"task": "providers.tasks.probe", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prune-generations": {"task": "billing.tasks.prune", "schedule": 3600.0, "options": {"queue": "slow"}},

@@ -94,12 +94,13 @@ BEGIN
                 limits bigint[], windows text[], charge bigint, list bigint, cost bigint, record jsonb)
         LOOP
             IF item.op = 'admit' THEN
-                free := w.credit - w.spent - w.held;
+                -- Who is metered only is never refused for want of credit.
+                free := CASE w.billing WHEN 'unlimited' THEN 1::bigint << 62 ELSE w.credit - w.spent - w.held END;
                 amount := least(item.want, greatest(item.least, free / item.share));
                 refusal := CASE
                     WHEN NOT item.key_lives THEN '{"status": "revoked"}'
                     WHEN item.is_stale THEN '{"status": "stale"}'
-                    WHEN w.credit < w.spent OR item.least > free
+                    WHEN item.least > free
                         THEN jsonb_build_object('status', 'refused', 'by', 'credits', 'free', free, 'held', w.held) END;
                 FOR n IN 1..cardinality(item.budgets) LOOP
                     CONTINUE WHEN item.limits[n] IS NULL OR refusal IS NOT NULL;
@@ -156,7 +157,8 @@ BEGIN
                 item.cost := h.progress;
                 item.record := '{"outcome": "expired", "is_estimated": true}';
             END IF;
-            charged := least(amount, h.wallet_amount + greatest(w.credit - w.spent - w.held, 0));
+            charged := CASE w.billing WHEN 'unlimited' THEN amount
+                ELSE least(amount, h.wallet_amount + greatest(w.credit - w.spent - w.held, 0)) END;
             g := jsonb_populate_record(jsonb_populate_record(till_blank(), h.record), item.record);
             g.id := h.generation;
             g.organization_id := w.organization_id;

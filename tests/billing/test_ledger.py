@@ -159,3 +159,19 @@ async def test_a_wallet_below_zero_admits_nothing_and_settles_what_is_open(till:
     await till.settle(hold, used(hold.generation, 500))
     wallet = book.wallet(account)
     assert (wallet.credit, wallet.spent, wallet.held, wallet.unposted_write_off) == (100, 400, 0, 100)
+
+
+async def test_a_metered_wallet_is_never_refused_and_owes_what_it_used(till: Till, book: Book) -> None:
+    account = book.account(0)
+    book.sql("UPDATE billing_wallet SET billing = 'unlimited' WHERE organization_id = %s", (account.organization,))
+    hold = await till.admit(account.organization, account.asks(400, least=100, share=2))
+    assert hold.amount == 400
+    assert (await till.settle(hold, used(hold.generation, 900))).charge == 900
+    await till.admit(account.organization, account.asks(10))
+    with pytest.raises(Refused):
+        await till.admit(account.organization, account.asks(10, limit=909))
+    post(book)
+    assert posted(book, account)["wallet"] == -900
+    book.sql("UPDATE billing_wallet SET billing = 'prepaid' WHERE organization_id = %s", (account.organization,))
+    with pytest.raises(Refused):
+        await till.admit(account.organization, account.asks(0))
