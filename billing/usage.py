@@ -12,8 +12,9 @@ transaction, so readers never see half of it.
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models import F, Sum
 
-from billing.models import Generation, UsageMark
+from billing.models import Generation, UsageDay, UsageMark
 
 LATE = timedelta(minutes=10)
 # In one transaction: after a long pause much has to be made good, and what is done shall stay done.
@@ -44,6 +45,12 @@ GROUP BY 1, 2, 3, 4, 5, 6
 def roll_up() -> None:
     while not _roll_up_chunk():
         pass
+
+
+def tokens_by_model(*, days: int) -> dict[str, int]:
+    """Of all organizations together, over so many days and today."""
+    rows = UsageDay.objects.filter(day__gte=_now().date() - timedelta(days=days)).values_list("model")
+    return dict(rows.annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens"))))
 
 
 def _roll_up_chunk() -> bool:

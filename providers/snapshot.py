@@ -28,11 +28,19 @@ class Provider(Struct, frozen=True):
     passthrough: bool
     quirks: Mapping[str, object]
     is_on: bool
+    trains_on_data: bool
+    """Unknown counts as yes."""
+    retention_days: int | None
     headquarters: str
     datacenters: tuple[str, ...]
     privacy_policy_url: str
     terms_of_service_url: str
     status_page_url: str
+
+    @property
+    def is_zdr(self) -> bool:
+        """Zero data retention: it keeps nothing and learns from nothing."""
+        return self.retention_days == 0 and not self.trains_on_data
 
 
 class Endpoint(Struct, frozen=True):
@@ -113,6 +121,8 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
         passthrough=row.passthrough,
         quirks=row.quirks,
         is_on=not missing and (bool(secret) or is_open),
+        trains_on_data=row.trains_on_data is not False,
+        retention_days=row.retention_days,
         headquarters=row.headquarters,
         datacenters=tuple(row.datacenters),
         privacy_policy_url=row.privacy_policy_url,

@@ -16,6 +16,8 @@ def provider(slug: str, **fields: Any) -> Provider:
         "passthrough": False,
         "quirks": {},
         "is_on": True,
+        "trains_on_data": True,
+        "retention_days": None,
         "headquarters": "",
         "datacenters": (),
         "privacy_policy_url": "",

@@ -1,58 +1,100 @@
-"""GET /models, /models/{author}/{slug}/endpoints, /providers: the catalogue as this process routes by it (§1)."""
+"""The catalogue as this process routes by it: models, their endpoints, providers (§1.1 to §1.5)."""
 
+from datetime import UTC
+from functools import lru_cache
+from time import monotonic
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils.feedgenerator import Rss201rev2Feed
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from gateway.api.parameters import number
+from billing import usage
+from gateway.api.authentication import required
+from gateway.api.model_query import Known, select
+from gateway.api.parameters import flag, number
 from gateway.api.rows import architecture, endpoint_row, model_row, provider_row
 from gateway.errors import ApiError
 from gateway.pipeline import Services
-from providers.snapshot import EMPTY, Snapshot
+from gateway.routing import live
+from providers.snapshot import EMPTY, Model, Snapshot
 
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 1000
 ROUTING_VARIANTS = frozenset({"nitro", "floor", "exacto", "online"})
+POPULARITY_SECONDS = 60
 
 
 @api_view(["GET"])
-def list_models(request: Request) -> Response:
-    """Without offset and limit the whole list, as old clients expect."""
-    rows = [model_row(model) for model in snapshot(request).models.values() if model.routable]
-    rows.sort(key=lambda found: (-found["created"], found["id"]))
-    total = len(rows)
-    link = None
-    if "offset" in request.query_params or "limit" in request.query_params:
-        offset, limit = number(request, "offset", 0, 0), number(request, "limit", DEFAULT_LIMIT, 1)
-        limit = min(limit, MAX_LIMIT)
-        rows = rows[offset : offset + limit]
-        if offset + limit < total:
-            link = f"{request.path}?offset={offset + limit}&limit={limit}"
-    return Response({"data": rows, "links": {"next": link}, "total_count": total})
+def list_models(request: Request) -> Response | HttpResponse:
+    if flag(request, "use_rss"):
+        return feed(selected(request))
+    return listed(request, selected(request))
+
+
+@api_view(["GET"])
+def count_models(request: Request) -> Response:
+    outputs = request.query_params.get("output_modalities", "text")
+    models = select(snapshot(request).models.values(), {"output_modalities": outputs}, known())
+    return Response({"data": {"count": len(models)}})
+
+
+@api_view(["GET"])
+def list_own_models(request: Request) -> Response:
+    """What the caller's key may use."""
+    required(request)
+    return listed(request, selected(request))
+
+
+@api_view(["GET"])
+def list_embedding_models(request: Request) -> Response:
+    return listed(request, selected(request, output_modalities="embeddings"))
+
+
+@api_view(["GET"])
+def one_model(request: Request, author: str, slug: str) -> Response:
+    model = snapshot(request).models.get(without_routing(author, slug))
+    if model is None or not model.routable:
+        raise ApiError(404, f"There is no model {author}/{slug}.")
+    return Response({"data": model_row(model)})
 
 
 @api_view(["GET"])
 def list_endpoints(request: Request, author: str, slug: str) -> Response:
     """A routing suffix is dropped; a catalogue suffix without a row is an empty list, not an error."""
-    base, *suffixes = slug.split(":")
-    kept = [suffix for suffix in suffixes if suffix not in ROUTING_VARIANTS]
     models = snapshot(request).models
-    model = models.get(":".join([f"{author}/{base}", *kept]))
-    if model is None and not (kept and f"{author}/{base}" in models):
+    base = f"{author}/{slug.partition(':')[0]}"
+    found = without_routing(author, slug)
+    model = models.get(found)
+    if model is None and (found == base or base not in models):
         raise ApiError(404, f"There is no model {author}/{slug}.")
-    known = model or models[f"{author}/{base}"]
+    shown = model or models[base]
     return Response(
         {
             "data": {
-                "id": known.slug if model else f"{author}/{slug}",
-                "name": known.name,
-                "created": int(known.released_at.timestamp()),
-                "description": known.description,
-                "architecture": architecture(known),
-                "endpoints": [endpoint_row(endpoint, known) for endpoint in (model.routable if model else [])],
+                "id": shown.slug if model else f"{author}/{slug}",
+                "name": shown.name,
+                "created": int(shown.released_at.timestamp()),
+                "description": shown.description,
+                "architecture": architecture(shown),
+                "endpoints": [endpoint_row(endpoint, shown) for endpoint in (model.routable if model else [])],
             }
         }
     )
+
+
+@api_view(["GET"])
+def list_zdr_endpoints(request: Request) -> Response:
+    """Of providers that keep nothing and learn from nothing."""
+    rows = [
+        endpoint_row(endpoint, model)
+        for _, model in sorted(snapshot(request).models.items())
+        for endpoint in model.routable
+        if endpoint.provider.is_zdr
+    ]
+    return Response({"data": rows})
 
 
 @api_view(["GET"])
@@ -66,3 +108,56 @@ def snapshot(request: Request) -> Snapshot:
     if services.snapshot is EMPTY:
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     return services.snapshot
+
+
+def selected(request: Request, **fixed: str) -> list[Model]:
+    asked = {name: request.query_params[name] for name in request.query_params}
+    return select(snapshot(request).models.values(), asked | fixed, known())
+
+
+def listed(request: Request, models: list[Model]) -> Response:
+    """Without offset and limit the whole list, as old clients expect."""
+    total = len(models)
+    link = None
+    if "offset" in request.query_params or "limit" in request.query_params:
+        offset, limit = number(request, "offset", 0, 0), number(request, "limit", DEFAULT_LIMIT, 1)
+        limit = min(limit, MAX_LIMIT)
+        models = models[offset : offset + limit]
+        if offset + limit < total:
+            following = request.query_params.copy()
+            following["offset"], following["limit"] = str(offset + limit), str(limit)
+            link = f"{request.path}?{following.urlencode()}"
+    rows = [model_row(model) for model in models]
+    return Response({"data": rows, "links": {"next": link}, "total_count": total})
+
+
+def without_routing(author: str, slug: str) -> str:
+    base, *suffixes = slug.split(":")
+    return ":".join([f"{author}/{base}", *(suffix for suffix in suffixes if suffix not in ROUTING_VARIANTS)])
+
+
+def known() -> Known:
+    return Known(live.EMPTY, lambda: popularity(int(monotonic() // POPULARITY_SECONDS)))
+
+
+@lru_cache(maxsize=1)
+def popularity(minute: int) -> dict[str, int]:
+    """Tokens of the last week by model: asked of the database once a minute by each process."""
+    return usage.tokens_by_model(days=7)
+
+
+def feed(models: list[Model]) -> HttpResponse:
+    """RSS 2.0, newest as the list has it."""
+    home = settings.PUBLIC_URL
+    rss = Rss201rev2Feed(title="Models", link=f"{home}/models", description="Models that can be called here.")
+    for model in models:
+        link = f"{home}/models/{model.slug}"
+        rss.add_item(
+            title=model.name,
+            link=link,
+            description=model.description,
+            pubdate=model.released_at.astimezone(UTC),
+            unique_id=model.slug,
+            unique_id_is_permalink=False,
+        )
+    return HttpResponse(rss.writeString("utf-8"), content_type="application/rss+xml; charset=utf-8")

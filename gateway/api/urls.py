@@ -4,6 +4,11 @@ from gateway.api import account, activity, keys, models
 
 urlpatterns = [
     path("models", models.list_models, name="models"),
+    path("models/count", models.count_models, name="models-count"),
+    path("models/user", models.list_own_models, name="models-user"),
+    path("model/<str:author>/<str:slug>", models.one_model, name="model"),
+    path("embeddings/models", models.list_embedding_models, name="embedding-models"),
+    path("endpoints/zdr", models.list_zdr_endpoints, name="zdr-endpoints"),
     path("models/<str:author>/<str:slug>/endpoints", models.list_endpoints, name="model-endpoints"),
     path("providers", models.list_providers, name="providers"),
     path("key", account.key, name="key"),

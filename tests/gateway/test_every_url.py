@@ -51,7 +51,15 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
     "account_reset_password_from_key_done": EVERYBODY,
 }
 # Of the API, what needs no key. A browser's session opens nothing of it.
-PUBLIC_API = {"models", "model-endpoints", "providers"}
+PUBLIC_API = {
+    "models",
+    "models-count",
+    "model",
+    "model-endpoints",
+    "embedding-models",
+    "zdr-endpoints",
+    "providers",
+}
 
 
 @pytest.fixture
@@ -92,6 +100,7 @@ def arguments(alice: User) -> dict[str, dict[str, str]]:
         "account_confirm_email": {"key": "wrong"},
         "account_reset_password_from_key": {"uidb36": "1", "key": "wrong"},
         "model-endpoints": {"author": "acme", "slug": "one"},
+        "model": {"author": "acme", "slug": "one"},
         "key-detail": {"hash": key.hash},
     }
 
