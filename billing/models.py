@@ -271,9 +271,10 @@ class Usage(models.Model):
     completion_tokens = models.BigIntegerField()
     reasoning_tokens = models.BigIntegerField()
     cached_tokens = models.BigIntegerField()
-    charge = models.BigIntegerField(help_text="nano-USD, as the next two.")
+    charge = models.BigIntegerField(help_text="nano-USD, as the next three.")
     list_charge = models.BigIntegerField()
     cost = models.BigIntegerField()
+    write_off = models.BigIntegerField(db_default=0)
 
     class Meta:
         abstract = True

@@ -20,7 +20,16 @@ LATE = timedelta(minutes=10)
 # In one transaction: after a long pause much has to be made good, and what is done shall stay done.
 CHUNK = timedelta(days=1)
 
-SUMS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "charge", "list_charge", "cost")
+SUMS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "reasoning_tokens",
+    "cached_tokens",
+    "charge",
+    "list_charge",
+    "cost",
+    "write_off",
+)
 COLUMNS = "organization_id, api_key_id, model, provider, endpoint_id, provider_name, requests, errors, " + ", ".join(
     SUMS
 )
