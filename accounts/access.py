@@ -4,9 +4,11 @@ import re
 from typing import TypeVar
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 
-from accounts.models import ApiKey, ApiKeyQuerySet, Membership, User
+from accounts.models import ApiKey, ApiKeyQuerySet, AuditEvent, Invitation, Membership, User
+from accounts.roles import MATRIX, Right
 
 HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 Row = TypeVar("Row", bound=Model)
@@ -15,6 +17,58 @@ Row = TypeVar("Row", bound=Model)
 def in_organization(rows: QuerySet[Row], organization_id: UUID) -> QuerySet[Row]:
     """The rows that belong to the organization; another tenant's do not exist."""
     return rows.filter(organization_id=organization_id)
+
+
+# Members
+
+
+def memberships(user: User) -> QuerySet[Membership]:
+    """Where the user is a member, their personal organization first."""
+    return Membership.objects.filter(user=user).select_related("organization").order_by("pk")
+
+
+def get_membership(user: User, organization_id: UUID | None) -> Membership:
+    """The user's place in that organization, or in their personal one. Raises Membership.DoesNotExist."""
+    own = memberships(user)
+    if organization_id is None:
+        # They may be members of another's personal organization too; their own was the first.
+        return own.filter(organization__is_personal=True).earliest("pk")
+    return own.get(organization_id=organization_id)
+
+
+def members_of(organization_id: UUID) -> QuerySet[Membership]:
+    return in_organization(Membership.objects.select_related("user", "organization"), organization_id).order_by("pk")
+
+
+def get_member(organization_id: UUID, user_id: UUID) -> User:
+    """Raises Membership.DoesNotExist."""
+    return members_of(organization_id).get(user_id=user_id).user
+
+
+def open_invitations(organization_id: UUID) -> QuerySet[Invitation]:
+    return in_organization(Invitation.objects.open(), organization_id).select_related("invited_by").order_by("pk")
+
+
+def events_of(organization_id: UUID) -> QuerySet[AuditEvent]:
+    return in_organization(AuditEvent.objects.select_related("actor"), organization_id).order_by("-id")
+
+
+# Rights
+
+
+def may(member: Membership, right: Right) -> bool:
+    return member.role in MATRIX[right]
+
+
+def demand(member: Membership, right: Right) -> None:
+    """Raises PermissionDenied with a sentence for the page."""
+    if not may(member, right):
+        raise PermissionDenied(
+            f"Your role here is {member.get_role_display().lower()}. It does not include: {right.label}."
+        )
+
+
+# Keys
 
 
 def keys_of(organization_id: UUID) -> ApiKeyQuerySet:
@@ -29,33 +83,28 @@ def get_key(organization_id: UUID, key_hash: str) -> ApiKey:
     return keys_of(organization_id).get(hash=key_hash)
 
 
-def get_member(organization_id: UUID, user_id: UUID) -> User:
-    """Raises Membership.DoesNotExist."""
-    return Membership.objects.select_related("user").get(organization_id=organization_id, user_id=user_id).user
-
-
-def get_membership(user: User, organization_id: UUID | None) -> Membership:
-    """The user's place in that organization, or in their personal one. Raises Membership.DoesNotExist."""
-    own = Membership.objects.select_related("organization").filter(user=user)
-    if organization_id is None:
-        # They may be members of another's personal organization too; their own was the first.
-        return own.filter(organization__is_personal=True).earliest("pk")
-    return own.get(organization_id=organization_id)
-
-
-MANAGERS = frozenset({Membership.Role.OWNER, Membership.Role.ADMIN})
+def all_keys_of(organization_id: UUID) -> QuerySet[ApiKey]:
+    """Deleted ones and management keys too: requests and usage name them."""
+    return in_organization(ApiKey.objects.all(), organization_id)
 
 
 def shown_keys(member: Membership) -> ApiKeyQuerySet:
     """Every key of the organization that is not deleted, management keys too: all members may see that they exist."""
-    return ApiKey.objects.filter(organization=member.organization, deleted_at=None)
+    return ApiKey.objects.filter(organization=member.organization, deleted_at=None).select_related("created_by")
+
+
+def get_shown_key(member: Membership, key_hash: str) -> ApiKey:
+    """Raises ApiKey.DoesNotExist."""
+    if not HASH.fullmatch(key_hash):
+        raise ApiKey.DoesNotExist
+    return shown_keys(member).get(hash=key_hash)
 
 
 def may_create_key(member: Membership, *, is_management: bool = False) -> bool:
-    return member.role in MANAGERS or (member.role == Membership.Role.DEVELOPER and not is_management)
+    return may(member, Right.MANAGE_KEYS if is_management else Right.MAKE_KEYS)
 
 
 def may_change_key(member: Membership, key: ApiKey) -> bool:
     """Developers change the inference keys that they made themselves."""
     is_own = key.created_by_id == member.user_id
-    return member.role in MANAGERS or (is_own and may_create_key(member, is_management=key.is_management))
+    return may(member, Right.MANAGE_KEYS) or (is_own and may_create_key(member, is_management=key.is_management))

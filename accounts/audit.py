@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from allauth.core.internal.httpkit import get_client_ip
 from django import forms
 from django.db import models
 from django.db.models import Model
@@ -16,23 +17,33 @@ Verb = AuditEvent.Verb
 def record(
     request: HttpRequest | None,
     verb: Verb,
-    target: Model,
+    target: Model | tuple[str, str],
     *,
     organization_id: UUID | None = None,
     details: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Says that the request's user did it, or the system when there is no request. Details hold no secrets."""
+    """Says that the request's user did it, or the system when there is no request. Details hold no secrets.
+
+    A target is a row, or the type and name of what is none.
+    """
+    target_type, target_id = (target._meta.label_lower, str(target.pk)) if isinstance(target, Model) else target
     actor = request.user if request is not None else None
     return AuditEvent.objects.create(
         actor=actor if isinstance(actor, User) else None,
         organization_id=organization_id,
         verb=verb,
-        target_type=target._meta.label_lower,
-        target_id=str(target.pk),
-        # Empty on a unix socket.
-        address=request.META.get("REMOTE_ADDR") or None if request is not None else None,
+        target_type=target_type,
+        target_id=target_id[:64],
+        address=address_of(request) if request is not None else None,
         details=details or {},
     )
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Who calls: by the connection, or by the header of the proxy in front (PROXY_IP_HEADER). None on a unix socket."""
+    address = get_client_ip(request)
+    # PostgreSQL's inet knows no zones.
+    return address.partition("%")[0] if address else None
 
 
 def changes(form: forms.BaseForm) -> dict[str, list[Any]]:

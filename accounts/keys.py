@@ -34,6 +34,10 @@ class Limits(TypedDict, total=False):
     expires_at: datetime | None
 
 
+class NewKey(Limits, total=False):
+    external_user: str | None
+
+
 class Changes(Limits, total=False):
     name: str
     is_disabled: bool
@@ -45,7 +49,7 @@ def issue(
     name: str,
     created_by: User | None = None,
     is_management: bool = False,
-    **more: Unpack[Limits],
+    **more: Unpack[NewKey],
 ) -> tuple[ApiKey, str]:
     """The new key's row, and its plaintext, which exists nowhere else."""
     token = generate()
@@ -72,6 +76,13 @@ def delete(key: ApiKey) -> None:
     """The row stays: generations name it."""
     now = timezone.now()
     ApiKey.objects.filter(pk=key.pk, deleted_at=None).update(deleted_at=now, updated_at=now)
+
+
+def find(token: str) -> ApiKey | None:
+    """The live key with this plaintext."""
+    if not is_well_formed(token):
+        return None
+    return ApiKey.objects.live().select_related("organization", "created_by").filter(hash=digest(token)).first()
 
 
 def generate() -> str:

@@ -1,5 +1,6 @@
 """Who: users, organizations, memberships and API keys, and what was done to them."""
 
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -10,6 +11,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.ids import uuid7
+
+INVITATION_LASTS = timedelta(days=7)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -129,6 +132,12 @@ class ApiKey(models.Model):
     limit_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending limit in nano-USD.")
     limit_reset = models.CharField(max_length=8, choices=Reset.choices, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
+    external_user = models.CharField(  # noqa: DJ001  the API tells null from a word
+        max_length=256, null=True, blank=True, help_text="For whom an integrator made it, as their own system says."
+    )
+    last_used_at = models.DateTimeField(
+        null=True, editable=False, help_text="As of the last roll-up (billing/usage.py)."
+    )
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -136,6 +145,7 @@ class ApiKey(models.Model):
     objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
+        verbose_name = "API key"
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(limit_nano=None) | models.Q(limit_nano__gte=0), name="accounts_apikey_limit"
@@ -154,6 +164,39 @@ class ApiKey(models.Model):
         return cast(Window, self.limit_reset) if self.limit_reset else None
 
 
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def open(self) -> "InvitationQuerySet":
+        return self.filter(closed_at=None, expires_at__gt=timezone.now())
+
+
+def in_a_week() -> datetime:
+    return timezone.now() + INVITATION_LASTS
+
+
+class Invitation(models.Model):
+    """An address asked into an organization. Open until it is accepted, withdrawn or sent anew, or its week is over."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="invitations")
+    email = models.EmailField(help_text="Kept in lower case.")
+    role = models.CharField(max_length=16, choices=Membership.Role.choices)
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(default=in_a_week)
+    closed_at = models.DateTimeField(null=True)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "email"], condition=models.Q(closed_at=None), name="accounts_invitation_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.organization} as {self.role}"
+
+
 class AuditEvent(models.Model):
     """Who did what to what, and from where (accounts/audit.py). Never changed or deleted: a trigger refuses."""
 
@@ -164,6 +207,13 @@ class AuditEvent(models.Model):
         ENABLE = "enable"
         DISABLE = "disable"
         SET_PASSWORD = "set_password"
+        INVITE = "invite"
+        JOIN = "join"
+        LEAVE = "leave"
+        REMOVE = "remove", "Remove member"
+        TRANSFER = "transfer", "Transfer ownership"
+        SECURE = "secure", "Change two-factor log-in"
+        IMPORT = "import", "Import catalogue"
         GRANT = "grant", "Grant credit"
         CORRECT = "correct", "Correct credit"
 

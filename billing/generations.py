@@ -1,13 +1,11 @@
 """Generation ids: inside a UUIDv7, outside `gen-<unix seconds>-<15 base62>`, which holds the same bits."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import datetime
 from uuid import UUID
 
 from accounts.ids import uuid7
 from accounts.keys import ALPHABET, base62
-from accounts.models import ApiKey
-from billing.models import Generation
 
 # Of a UUIDv7: 48 bits of milliseconds, 4 of version, 12 random, 2 of variant, 62 random.
 VERSION = 7 << 76
@@ -51,10 +49,3 @@ def private_id(public: str) -> UUID | None:
 def first_id(moment: datetime) -> UUID:
     """No generation of this moment or later has a smaller id."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)
-
-
-def last_use(key: ApiKey, day: date) -> datetime | None:
-    """When the key last began a generation, looked for in that day (UTC), which its budget knows."""
-    since = first_id(datetime(day.year, day.month, day.day, tzinfo=UTC))
-    rows = Generation.objects.filter(organization_id=key.organization_id, id__gte=since, api_key_id=key.pk)
-    return rows.order_by("-id").values_list("created_at", flat=True).first()

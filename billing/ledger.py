@@ -133,6 +133,10 @@ def refundable(wallet: Wallet) -> int:
     return max(min(wallet.spendable, wallet.credit - wallet.spent - promotional), 0)
 
 
+def is_posted(reference: str) -> bool:
+    return LedgerTransaction.objects.filter(reference=reference).exists()
+
+
 def post(posted: LedgerTransaction, amounts: Amounts) -> None:
     """The entries of a transaction; the database refuses them if they do not sum to zero."""
     LedgerEntry.objects.bulk_create(
@@ -178,7 +182,7 @@ def _paid_out(
     """What a refund or dispute took leaves the payment provider."""
     with transaction.atomic():
         began, taken = _begun(reference, under_way)
-        if _is_posted(f"{reference}:credited"):
+        if is_posted(f"{reference}:credited"):
             raise AlreadyEnded(reference)
         organization = began.organization
         posted = LedgerTransaction.objects.create(
@@ -195,7 +199,7 @@ def _credit_again(
     with transaction.atomic():
         began, taken = _begun(reference, under_way)
         amount, pending = -taken.pop(Account.WALLET), taken.pop(under_way)
-        source = Account.PAYMENT_CLEARING if _is_posted(f"{reference}:paid") else under_way
+        source = Account.PAYMENT_CLEARING if is_posted(f"{reference}:paid") else under_way
         back = {account: -moved for account, moved in taken.items()} | {source: -pending}
         why: Movement = {"reason": reason, "reference": f"{reference}:credited"}
         return _move(began.organization, kind, amount, back, why)
@@ -207,10 +211,6 @@ def _begun(reference: str, under_way: LedgerEntry.Account) -> tuple[LedgerTransa
     began = LedgerTransaction.objects.select_related("organization").get(reference=reference, kind=kind)
     _locked(began.organization)
     return began, {Account(entry.account): entry.amount for entry in began.entries.all()}
-
-
-def _is_posted(reference: str) -> bool:
-    return LedgerTransaction.objects.filter(reference=reference).exists()
 
 
 def _expire(organization: Organization) -> int:

@@ -49,6 +49,15 @@ SELECT (hour AT TIME ZONE 'UTC')::date, organization_id, api_key_id, model, prov
 FROM billing_usagehour WHERE hour >= %(since)s AND hour < %(until)s
 GROUP BY 1, 2, 3, 4, 5, 6
 """
+# Beside the sums, so that a request need not write to its key's row.
+LAST_USES = """
+UPDATE accounts_apikey k SET last_used_at = used.at
+FROM (
+    SELECT api_key_id, max(created_at) AS at FROM billing_generation
+    WHERE closed_at >= %(since)s AND closed_at < %(until)s AND api_key_id IS NOT NULL GROUP BY 1
+) used
+WHERE k.id = used.api_key_id AND (k.last_used_at IS NULL OR k.last_used_at < used.at)
+"""
 
 
 def roll_up() -> None:
@@ -101,6 +110,7 @@ def _replace(since: datetime, until: datetime) -> None:
             "DELETE FROM billing_usageday WHERE day >= %s AND day < %s", [days["since"].date(), days["until"].date()]
         )
         cursor.execute(DAYS, days)
+        cursor.execute(LAST_USES, {"since": since, "until": until})
 
 
 def _hour(moment: datetime) -> datetime:

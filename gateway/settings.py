@@ -77,13 +77,13 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "allauth",
-    "allauth.account",
+    "gateway.apps.AddressesConfig",
     "rest_framework",
     "django_celery_beat",
     "accounts",
     "billing",
     "providers",
-    "gateway",
+    "gateway.apps.GatewayConfig",
 ]
 AUTH_USER_MODEL = "accounts.User"
 ROOT_URLCONF = "gateway.urls"
@@ -148,7 +148,9 @@ ALLAUTH_TRUSTED_CLIENT_IP_HEADER = env.str("PROXY_IP_HEADER", default="") or Non
 
 # Mail
 mail = env.email_url("EMAIL_URL", default="consolemail://")
-EMAIL_BACKEND = mail["EMAIL_BACKEND"]
+EMAIL_BACKEND = "accounts.mail.QueuedBackend"
+# What the queue's task sends by.
+MAIL_BACKEND = mail["EMAIL_BACKEND"]
 EMAIL_HOST = mail["EMAIL_HOST"] or ""
 EMAIL_PORT = mail["EMAIL_PORT"] or 25
 EMAIL_HOST_USER = mail["EMAIL_HOST_USER"] or ""

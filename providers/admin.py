@@ -7,6 +7,7 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts.audited import Audited
 from providers.forms import CredentialForm, EndpointForm, ModelForm, PriceForm, ProviderForm
 from providers.models import Credential, Endpoint, Model, Price, Provider
 from providers.pricing import dollars
@@ -21,7 +22,7 @@ class CredentialInline(admin.StackedInline):  # type: ignore[type-arg]  # generi
 
 
 @admin.register(Provider)
-class ProviderAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ProviderAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = ProviderForm
     list_display = ("slug", "name", "wire", "is_enabled", "key", "endpoints", "trains_on_data", "retention_days")
     list_filter = ("is_enabled", "wire", "trains_on_data", "retention_days")
@@ -54,7 +55,7 @@ class ProviderAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Credential)
-class CredentialAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class CredentialAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = CredentialForm
     list_display = ("provider", "hint", "updated_at")
     list_select_related = ("provider",)
@@ -84,7 +85,7 @@ class EndpointInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Model)
-class ModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ModelAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = ModelForm
     list_display = ("slug", "name", "context_length", "modalities", "endpoints", "is_enabled", "released_at")
     list_filter = ("is_enabled", "tokenizer", "released_at")
@@ -161,7 +162,7 @@ class PricedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class EndpointAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = EndpointForm
     list_display = ("model", "tag", "upstream_model", "quantization", "prompt_price", "completion_price", "is_enabled")
     list_filter = ("is_enabled", PricedFilter, "provider", "quantization")
@@ -192,7 +193,7 @@ class EndpointAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Price)
-class PriceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class PriceAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows are never changed: saving the page of one appends a row."""
 
     form = PriceForm

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Model as Row
 
+from accounts import audit
 from accounts.encryption import DecryptionError
 from providers.adapters import WIRES
 from providers.catalogue.format import EndpointRow, ModelRow, PriceRow, ProviderRow, parse
@@ -36,6 +37,8 @@ def import_catalogue(text: str, *, source: str) -> Counts:
                 known = endpoints.get((model.pk, endpoint_row.tag))
                 endpoint = _endpoint(endpoint_row, known, model, providers[endpoint_row.provider], counts)
                 _price(endpoint_row.price, endpoint, prices.get(endpoint.pk), source, counts)
+        if counts:
+            audit.record(None, audit.Verb.IMPORT, ("providers.catalogue", source), details=dict(counts))
     return counts
 
 

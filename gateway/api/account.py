@@ -12,7 +12,8 @@ from billing import budgets
 from billing.budgets import BudgetUsage
 from billing.generations import private_id, public_id
 from billing.ledger import NANO_PER_USD
-from billing.models import Generation, Wallet
+from billing.models import Generation
+from billing.wallets import wallet_of
 from gateway.api.authentication import required
 from gateway.errors import ApiError
 
@@ -28,7 +29,7 @@ def key(request: Request) -> Response:
             "data": {
                 "label": found.label,
                 **spending(found, budgets.usage(found.pk)),
-                "is_free_tier": not Wallet.objects.filter(organization=found.organization_id, credit__gt=0).exists(),
+                "is_free_tier": wallet_of(found.organization_id).credit <= 0,
                 "is_management_key": found.is_management,
                 "is_provisioning_key": found.is_management,
                 "creator_user_id": found.created_by_id and str(found.created_by_id),
@@ -68,9 +69,8 @@ def spending(found: ApiKey, spent: BudgetUsage) -> dict[str, Any]:
 @api_view(["GET"])
 def credits(request: Request) -> Response:
     found = required(request)
-    wallet = Wallet.objects.filter(organization=found.organization_id).first()
-    credit, spent = (wallet.credit, wallet.spent) if wallet else (0, 0)
-    return Response({"data": {"total_credits": usd(credit), "total_usage": usd(spent)}})
+    wallet = wallet_of(found.organization_id)
+    return Response({"data": {"total_credits": usd(wallet.credit), "total_usage": usd(wallet.spent)}})
 
 
 @api_view(["GET"])

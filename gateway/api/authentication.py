@@ -23,10 +23,7 @@ class KeyAuthentication(BaseAuthentication):
         token = bearer(request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY", ""))
         if not token:
             return None
-        key = None
-        if keys.is_well_formed(token):
-            found = ApiKey.objects.live().select_related("organization", "created_by")
-            key = found.filter(hash=keys.digest(token)).first()
+        key = keys.find(token)
         if key is None:
             raise ApiError(401, "User not found: the API key is unknown, disabled or expired.")
         return key.created_by, key

@@ -34,6 +34,13 @@ Reset = Literal["daily", "weekly", "monthly"]
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
+class External(Struct, forbid_unknown_fields=True):
+    """Whom an integrator makes a key for, by their own names."""
+
+    user: Annotated[str, Meta(min_length=1, max_length=256)]
+    api_key: str | None = None
+
+
 class NewKey(Struct, forbid_unknown_fields=True):
     """`include_byok_in_limit` says nothing yet: there are no keys of one's own."""
 
@@ -44,6 +51,7 @@ class NewKey(Struct, forbid_unknown_fields=True):
     include_byok_in_limit: bool = False
     creator_user_id: UUID | None = None
     workspace_id: UUID | None = None
+    external: External | None = None
 
 
 class ChangedKey(Struct, forbid_unknown_fields=True):
@@ -86,6 +94,7 @@ class KeyList(APIView):
                 limit_nano=nano(asked.limit),
                 limit_reset=asked.limit_reset or "",
                 expires_at=expires_at,
+                external_user=printable(asked.external.user, "external.user") if asked.external else None,
             )
             record(request, caller, Verb.CREATE, row, {"name": row.name})
         return Response({"data": key_row(row, UNUSED), "key": token}, status=201)
@@ -155,8 +164,8 @@ def key_row(row: ApiKey, spent: BudgetUsage) -> dict[str, Any]:
         "updated_at": row.updated_at,
         "expires_at": row.expires_at,
         "creator_user_id": row.created_by_id and str(row.created_by_id),
-        "external_user": None,
-        "last_used_at": None,
+        "external_user": row.external_user,
+        "last_used_at": row.last_used_at,
         # An organization has one workspace, under its own id.
         "workspace_id": str(row.organization_id),
     }
@@ -184,11 +193,11 @@ def nano(limit: Decimal | None) -> int | None:
     return int((limit * NANO_PER_USD).to_integral_value(ROUND_HALF_UP))
 
 
-def printable(name: str) -> str:
+def printable(text: str, field: str = "name") -> str:
     # PostgreSQL's text cannot hold it.
-    if "\0" in name:
-        raise ApiError(400, "name: it must not hold a NUL.")
-    return name
+    if "\0" in text:
+        raise ApiError(400, f"{field}: it must not hold a NUL.")
+    return text
 
 
 def creator(caller: ApiKey, user_id: UUID | None) -> User | None:

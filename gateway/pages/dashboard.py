@@ -10,10 +10,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts import access
-from accounts.models import ApiKey, Membership
+from accounts.models import Membership
 from billing import spending
 from billing.generations import private_id, public_id
-from billing.models import Generation, LedgerEntry, Wallet
+from billing.models import Generation, LedgerEntry
+from billing.wallets import wallet_of
 from gateway.pages.chart import bars
 from gateway.pages.tenant import membership, user_of
 
@@ -29,8 +30,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     days = spending.by_day(member.organization_id, days=DAYS)
     context = {
         "organization": member.organization,
-        "memberships": user_of(request).memberships.select_related("organization").order_by("pk"),
-        "wallet": wallet_of(member),
+        "memberships": access.memberships(user_of(request)),
+        "wallet": wallet_of(member.organization_id),
         "bars": bars(days),
         "days": days,
         "spent": sum(day.charge for day in days),
@@ -59,7 +60,7 @@ def generation(request: HttpRequest, public: str) -> HttpResponse:
     found = generations(member).filter(id=private_id(public) or not_found()).first()
     if found is None:
         raise Http404
-    keys = access.in_organization(ApiKey.objects.all(), member.organization_id)
+    keys = access.all_keys_of(member.organization_id)
     key = keys.filter(pk=found.api_key_id).first() if found.api_key_id else None
     return render(request, "pages/generation.html", {"public_id": public, "generation": found, "key": key})
 
@@ -76,7 +77,7 @@ def credits(request: HttpRequest) -> HttpResponse:
         entries = entries.filter(id__lt=int(before) if before.isdecimal() and len(before) < 19 else not_found())
     shown = list(entries[: PAGE + 1])
     context = {
-        "wallet": wallet_of(member),
+        "wallet": wallet_of(member.organization_id),
         "entries": shown[:PAGE],
         "more": shown[PAGE - 1].pk if len(shown) > PAGE else None,
         "is_first": not before,
@@ -86,10 +87,6 @@ def credits(request: HttpRequest) -> HttpResponse:
 
 def not_found() -> Never:
     raise Http404
-
-
-def wallet_of(member: Membership) -> Wallet:
-    return Wallet.objects.filter(organization=member.organization).first() or Wallet(organization=member.organization)
 
 
 def generations(member: Membership) -> QuerySet[Generation]:

@@ -16,8 +16,6 @@ from accounts.audit import Verb
 from accounts.models import ApiKey, Membership
 from billing import budgets
 from billing.budgets import UNUSED
-from billing.generations import last_use
-from billing.models import Budget
 from gateway.pages.key_forms import KeyForm, NewKeyForm
 from gateway.pages.limits import limited
 from gateway.pages.tenant import membership, user_of
@@ -27,13 +25,9 @@ from gateway.pages.tenant import membership, user_of
 @require_safe
 def key_list(request: HttpRequest) -> HttpResponse:
     member = membership(request)
-    found = list(access.shown_keys(member).select_related("created_by").order_by("-created_at", "-id"))
+    found = list(access.shown_keys(member).order_by("-created_at", "-id"))
     used = budgets.usages(key.pk for key in found)
-    days = dict(Budget.objects.filter(pk__in=[key.pk for key in found]).values_list("pk", "day"))
-    rows = [
-        {"key": key, "used": used.get(key.pk, UNUSED).within(key.limit_reset), "last_used_date": days.get(key.pk)}
-        for key in found
-    ]
+    rows = [{"key": key, "used": used.get(key.pk, UNUSED).within(key.limit_reset)} for key in found]
     return render(request, "pages/keys.html", {"rows": rows, "may_create": access.may_create_key(member)})
 
 
@@ -87,11 +81,10 @@ def delete_key(request: HttpRequest, hash: str) -> HttpResponse:
 
 
 def key_of(member: Membership, hash: str) -> ApiKey:
-    found = access.shown_keys(member).select_related("created_by")
-    key = found.filter(hash=hash).first() if access.HASH.fullmatch(hash) else None
-    if key is None:
-        raise Http404
-    return key
+    try:
+        return access.get_shown_key(member, hash)
+    except ApiKey.DoesNotExist:
+        raise Http404 from None
 
 
 def demand_change(member: Membership, key: ApiKey) -> None:
@@ -100,10 +93,8 @@ def demand_change(member: Membership, key: ApiKey) -> None:
 
 
 def details(member: Membership, key: ApiKey) -> dict[str, Any]:
-    budget = Budget.objects.filter(pk=key.pk).first()
     return {
         "key": key,
         "used": budgets.usage(key.pk),
-        "last_used_at": last_use(key, budget.day) if budget else None,
         "may_change": access.may_change_key(member, key),
     }

@@ -3,19 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
-from allauth.core.internal.httpkit import get_client_ip
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django_ratelimit.core import is_ratelimited
 from redis.exceptions import RedisError
 
+from accounts.audit import address_of
+
 View = Callable[..., HttpResponseBase]
 Key = Callable[[str, HttpRequest], str]
 
 
 def by_address(group: str, request: HttpRequest) -> str:
-    return get_client_ip(request) or "-"
+    return address_of(request) or "-"
 
 
 def by_email(group: str, request: HttpRequest) -> str:

@@ -1,5 +1,7 @@
 """Audit events: who, what, when, from where; in the transaction of what they tell of; final."""
 
+from typing import Any
+
 import pytest
 from django import forms
 from django.contrib.auth.models import AnonymousUser
@@ -45,6 +47,29 @@ def test_nobody_logged_in_and_a_unix_socket_are_fine(organization: Organization,
     event = audit.record(request, audit.Verb.CREATE, organization)
     event.refresh_from_db()
     assert (event.actor, event.address) == (None, address or None)
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [("2001:db8::9", "2001:db8::9"), (" 192.0.2.4 ", "192.0.2.4"), ("fe80::1%eth0", "fe80::1"), ("nonsense", None)],
+)
+def test_behind_a_proxy_the_address_is_what_its_header_says(
+    organization: Organization, settings: Any, said: str, address: str | None
+) -> None:
+    settings.ALLAUTH_TRUSTED_CLIENT_IP_HEADER = "X-Real-IP"
+    request = RequestFactory(REMOTE_ADDR="127.0.0.1").post("/", headers={"X-Real-IP": said})
+    request.user = AnonymousUser()
+    event = audit.record(request, audit.Verb.CREATE, organization)
+    event.refresh_from_db()
+    assert event.address == address
+
+
+def test_without_a_proxy_headers_say_nothing(organization: Organization) -> None:
+    request = RequestFactory(REMOTE_ADDR="192.0.2.1").post(
+        "/", headers={"X-Real-IP": "192.0.2.9", "X-Forwarded-For": "192.0.2.9"}
+    )
+    request.user = AnonymousUser()
+    assert audit.record(request, audit.Verb.CREATE, organization).address == "192.0.2.1"
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)

@@ -91,6 +91,23 @@ def test_a_new_key_works_and_is_shown_once(product: Product, api: httpx.Client, 
     assert found["limit_remaining"] == pytest.approx(1.5 - 12 * 0.000018, abs=1e-12)
 
 
+def test_whom_a_key_is_for_is_kept(api: httpx.Client, made: Made) -> None:
+    row, _ = made(external={"user": "customer-7", "api_key": "theirs"})
+    assert row["external_user"] == "customer-7"
+    assert api.get(f"/keys/{row['hash']}").json()["data"]["external_user"] == "customer-7"
+
+
+def test_last_use_is_told_after_the_roll_up(product: Product, api: httpx.Client, made: Made, script: Upstream) -> None:
+    row, key = made(name="Used")
+    unused, _ = made(name="Unused")
+    assert statuses(product, key) == {200}
+    product.manage("shell", "-c", "from billing.usage import roll_up; roll_up()")
+    moment = datetime.fromisoformat(api.get(f"/keys/{row['hash']}").json()["data"]["last_used_at"])
+    assert abs(datetime.now(UTC) - moment) < timedelta(minutes=5)
+    assert api.get(f"/keys/{unused['hash']}").json()["data"]["last_used_at"] is None
+    assert statuses(product, key) == {200}
+
+
 @pytest.mark.parametrize(
     ("limit", "nano"),
     [
@@ -118,6 +135,8 @@ def test_a_limit_is_kept_to_the_nano_dollar(product: Product, api: httpx.Client,
         ({"name": ""}, "name"),
         ({"name": 3}, "name"),
         ({"name": "x" * 201}, "name"),
+        ({"name": "x", "external": {"api_key": "x"}}, "external"),
+        ({"name": "x", "external": {"user": "a\0b"}}, "external.user"),
         ({"name": "a\0b"}, "name"),
         ({"name": "x", "limit": -1}, "limit"),
         ({"name": "x", "limit": "NaN"}, "limit"),

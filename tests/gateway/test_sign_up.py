@@ -9,9 +9,9 @@ from django.core import mail
 from django.core.cache import cache
 from django.core.mail import EmailMessage
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 
-from accounts.models import Membership, User
+from accounts.models import AuditEvent, Membership, User
 from billing.models import LedgerTransaction, Wallet
 from gateway.pages import invitations, welcome
 from gateway.pages.limits import View, limited
@@ -170,10 +170,15 @@ def test_sign_up_credit_is_granted_once_and_after_confirmation(client: Client, s
     assert not Wallet.objects.exists()
     client.post(link(last_mail()))
     user = User.objects.get()
-    welcome.give_credit(user)
+    request = RequestFactory().get("/")
+    request.user = user
+    welcome.give_credit(request, user)
     assert Wallet.objects.get(organization=user.personal_organization).credit == 2_500_000_001
     assert LedgerTransaction.objects.get().reference == f"signup:{user.pk}"
     assert "$2.500000001" in client.get("/dashboard").content.decode()
+    event = AuditEvent.objects.get(verb="grant")
+    assert event.organization == user.personal_organization
+    assert event.details == {"amount_usd": "2.500000001", "reason": "Sign-up credit", "user": "alice@example.com"}
 
 
 def test_without_sign_up_credit_nothing_is_posted(client: Client) -> None:

@@ -38,7 +38,10 @@ class Command(BaseCommand):
         with transaction.atomic():
             user = User.objects.filter(email=email).first() or User.objects.create_user(email)
             organization = user.personal_organization
-            _, token = keys.issue(organization, name="issue_key", created_by=user, is_management=options["management"])
+            key, token = keys.issue(
+                organization, name="issue_key", created_by=user, is_management=options["management"]
+            )
+            audit.record(None, audit.Verb.CREATE, key, organization_id=organization.pk, details={"name": key.name})
             if amount:
                 posted = ledger.grant(organization, amount=amount, reason="manage.py issue_key")
                 details = {"amount_usd": usd(amount), "reason": posted.reason}
