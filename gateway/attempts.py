@@ -28,8 +28,10 @@ async def first_answer(
     last: tuple[UpstreamError, Endpoint] | None = None
     given_up: set[str] = set()
     for endpoint in candidates:
-        max_tokens = generation.granted_cap(endpoint)
-        if max_tokens is None or endpoint.model in given_up:
+        if endpoint.model in given_up:
+            continue
+        max_tokens = await generation.fund(endpoint)
+        if max_tokens is None:
             continue
         began = time.monotonic()
         try:

@@ -8,8 +8,10 @@ import msgspec
 from msgspec import Raw, Struct, UnsetType
 
 from accounts.callers import Caller
+from billing.errors import Refused, TillAway
 from billing.generations import new_id, public_id
-from billing.till import Admit, Hold, Settle
+from billing.holds import Hold
+from billing.items import Admit, Settle
 from gateway.errors import Attempted
 from gateway.routing.bounds import Size
 from providers.canonical import Completion, Content, Request, Usage
@@ -19,6 +21,8 @@ from providers.snapshot import Endpoint
 # Without this many tokens of answer (or all that were asked for) an attempt is not worth its prompt.
 LEAST_COMPLETION = 16
 BYTES_PER_TOKEN = 4
+# What a stream's hold is extended by at least, in tokens of the answer, while credit lasts.
+SLICE = 512
 MILLISECONDS = 1000
 # A count of more than so many times the model's context is a slip, and would take all that the wallet has. Contexts in
 # the catalogue may be off, but not by that much.
@@ -86,13 +90,24 @@ class Generation:
             key=caller.key_id,
             least=least,
             want=want,
-            # Who names no limit gets what half of the credit affords, so that one request does not lock out the next.
-            share=1 if self.size.output_limit else 2,
+            share=self.share,
             budgets=(caller.key_id,),
             limits=(caller.limit_nano,),
             windows=(caller.limit_reset,),
             record=Raw(encode(self._opening())),
         )
+
+    @property
+    def is_streamed(self) -> bool:
+        return bool(self.request.chat.stream)
+
+    @property
+    def share(self) -> int:
+        """Of the free credit, one part in so many at most: a stream's hold grows with it, a plain request's cannot."""
+        if self.is_streamed:
+            return 4
+        # Who names no limit gets what half of the credit affords, so that one request does not lock out the next.
+        return 1 if self.size.output_limit else 2
 
     @property
     def least_completion(self) -> int:
@@ -104,23 +119,45 @@ class Generation:
         most = min(endpoint.max_completion_tokens or room, room)
         return min(most, self.size.output_limit or most)
 
-    def granted_cap(self, endpoint: Endpoint) -> int | None:
-        """max_tokens for an attempt there, as far as the hold pays for it; None when it does not pay enough."""
+    async def fund(self, endpoint: Endpoint) -> int | None:
+        """max_tokens for an attempt there; None when the credit does not pay for one.
+
+        A hold that was granted for cheaper endpoints is extended first.
+        """
+        cap = self._granted_cap(endpoint)
+        price, hold = endpoint.price, self.hold
+        if price is None or hold is None or (cap is not None and (self.is_streamed or not self.attempts)):
+            return cap
+        prompt, answers, most = self.size.prompt, self.size.answers, self.output_cap(endpoint)
+        least = max(price.bound(prompt, self.least_completion * answers), hold.amount + 1)
+        want = price.bound(prompt, (min(most, SLICE) if self.is_streamed else most) * answers)
+        if least <= want:
+            try:
+                await hold.extend(least, want)
+            except (Refused, TillAway):
+                return cap
+        return self._granted_cap(endpoint)
+
+    def _granted_cap(self, endpoint: Endpoint) -> int | None:
+        """As far as the hold pays for it; a stream's whole answer, as its hold is extended on the way."""
         if endpoint.price is None or self.hold is None:
             return None
-        cap = self.output_cap(endpoint)
-        affordable = endpoint.price.affordable_completion(self.hold.amount, self.size.prompt)
-        if affordable is not None:
-            cap = min(cap, affordable // self.size.answers)
-        return cap if cap >= self.least_completion else None
+        cap = affordable = self.output_cap(endpoint)
+        completion = endpoint.price.affordable_completion(self.hold.amount, self.size.prompt)
+        if completion is not None:
+            affordable = min(cap, completion // self.size.answers)
+        if affordable < self.least_completion:
+            return None
+        return cap if self.is_streamed else affordable
 
     def count(self) -> Usage:
         """The provider's count, or an estimate from the bytes that passed."""
         if self.usage is not None:
             return self.usage
-        return Usage(
-            prompt=self.size.expected_prompt, completion=-(-self.produced // BYTES_PER_TOKEN), is_estimated=True
-        )
+        completion = -(-self.produced // BYTES_PER_TOKEN)
+        if self.size.output_limit is not None:
+            completion = min(completion, self.size.output_limit * self.size.answers)
+        return Usage(prompt=self.size.expected_prompt, completion=completion, is_estimated=True)
 
     def amount(self) -> int:
         """What was used so far, nano-USD."""
@@ -204,7 +241,7 @@ class Generation:
         return {
             "api_key_id": self.caller.key_id,
             "requested_model": clean(self.request.chat.candidates[0], 200),
-            "streamed": bool(self.request.chat.stream),
+            "streamed": self.is_streamed,
             "created_at": datetime.now(UTC),
             "http_referer": clean(origin.http_referer, 500),
             "app_title": clean(origin.app_title, 200),

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from accounts.callers import Caller, Callers
 from billing.errors import HoldGone
-from billing.till import Hold, Till
+from billing.holds import Hold
+from billing.till import Till
 from gateway import errors
 from gateway.attempts import first_answer
 from gateway.errors import ApiError

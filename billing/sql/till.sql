@@ -7,22 +7,30 @@ CREATE OR REPLACE FUNCTION till_blank() RETURNS billing_generation LANGUAGE sql 
         "cache_write_tokens": 0, "streamed": false, "attempts": [], "error": ""}')
 $$;
 
+-- The first 48 bits of a UUIDv7.
+CREATE OR REPLACE FUNCTION till_milliseconds(generation uuid) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT ('x' || left(replace(generation::text, '-', ''), 12))::bit(48)::bigint
+$$;
+
 -- The till: opens and closes holds for all requests of a process that wait at that moment, in one call.
 --
 -- batch: [{"organization": uuid, "budgets": [uuid, …], "items": [item, …]}, …], sorted by organization; "budgets" are
 -- all that the items touch. An item is one of
 --   {"op": "admit", "generation", "key", "least", "want", "share", "budgets": [], "limits": [], "windows": [], "record"}
+--   {"op": "extend", "generation", "least", "want", "budgets": [], "limits": [], "windows": []}
 --   {"op": "settle", "generation", "charge", "list", "cost", "record"}
 --   {"op": "expire", "generation"}
--- Amounts are nano-USD; limits and windows stand beside their budgets, null where there is none. Returns one result per
--- item, in order: {"status", …}:
+-- Amounts are nano-USD, those of an extension totals; limits and windows stand beside their budgets, null where there is
+-- none. Returns one result per item, in order: {"status", …}:
 --   admit  → granted {amount} | refused {by, free, held} | revoked | stale
+--   extend → granted {amount} | refused {by, free, held} | gone
 --   settle → done {charge, write_off} | gone
 --   expire → done | gone
 --
 -- Locks: wallets in the order of their ids, then the budgets of that organization, so calls cannot deadlock. Every
 -- wallet and budget is written once per call. Any error rolls the whole call back; the client then repeats it item by
--- item. Every item may be repeated: an admit returns the grant that it has, a settle what it closed with.
+-- item. Every item may be repeated: an admit returns the grant that it has, an extension names a total, a settle returns
+-- what it closed with.
 --
 -- Sequential scans are off: these tables look empty to the planner at times, and are then full of dead rows.
 --
@@ -51,6 +59,7 @@ DECLARE
     b_added bigint[];
     i int;
     amount bigint;
+    before bigint;
     free bigint;
     room bigint;
     charged bigint;
@@ -86,44 +95,59 @@ BEGIN
         FOR item IN SELECT x.*,
                 EXISTS (SELECT FROM accounts_apikey k WHERE k.id = x.key AND NOT k.is_disabled AND NOT k.is_management
                         AND k.deleted_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > moment)) AS key_lives,
-                -- The first 48 bits of a UUIDv7 are milliseconds; an id 300 s off would land in a wrong partition.
-                abs(('x' || left(replace(x.generation::text, '-', ''), 12))::bit(48)::bigint
-                    - (extract(epoch FROM moment) * 1000)::bigint) > 300000 AS is_stale
+                -- An id 300 s off would land in a wrong partition.
+                abs(till_milliseconds(x.generation) - (extract(epoch FROM moment) * 1000)::bigint) > 300000 AS is_stale
             FROM jsonb_to_recordset(part.items) AS x(
                 op text, generation uuid, key uuid, least bigint, want bigint, share bigint, budgets uuid[],
                 limits bigint[], windows text[], charge bigint, list bigint, cost bigint, record jsonb)
         LOOP
-            IF item.op = 'admit' THEN
+            IF item.op IN ('admit', 'extend') THEN
+                before := 0;
+                IF item.op = 'extend' THEN
+                    SELECT wallet_amount INTO before FROM billing_hold WHERE generation = item.generation;
+                    IF NOT FOUND THEN
+                        results := results || '{"status": "gone"}'::jsonb;
+                        CONTINUE;
+                    END IF;
+                END IF;
                 -- Who is metered only is never refused for want of credit.
                 free := CASE w.billing WHEN 'unlimited' THEN 1::bigint << 62 ELSE w.credit - w.spent - w.held END;
-                amount := least(item.want, greatest(item.least, free / item.share));
+                amount := least(item.want, greatest(item.least, before + free / coalesce(item.share, 1)));
                 refusal := CASE
-                    WHEN NOT item.key_lives THEN '{"status": "revoked"}'
-                    WHEN item.is_stale THEN '{"status": "stale"}'
-                    WHEN item.least > free
+                    WHEN item.op = 'admit' AND NOT item.key_lives THEN '{"status": "revoked"}'
+                    WHEN item.op = 'admit' AND item.is_stale THEN '{"status": "stale"}'
+                    WHEN item.least - before > free
                         THEN jsonb_build_object('status', 'refused', 'by', 'credits', 'free', free, 'held', w.held) END;
                 FOR n IN 1..cardinality(item.budgets) LOOP
                     CONTINUE WHEN item.limits[n] IS NULL OR refusal IS NOT NULL;
                     i := array_position(b_ids, item.budgets[n]);
                     room := item.limits[n] - b_held[i] - b_added[i] - CASE item.windows[n] WHEN 'daily' THEN b_used_day[i]
                         WHEN 'weekly' THEN b_used_week[i] WHEN 'monthly' THEN b_used_month[i] ELSE b_used[i] END;
-                    IF item.least > room OR room <= 0 THEN
+                    IF item.least - before > room OR room <= 0 THEN
                         refusal := jsonb_build_object(
                             'status', 'refused', 'by', item.budgets[n], 'free', room, 'held', b_held[i]);
                     END IF;
-                    amount := least(amount, room);
+                    amount := least(amount, before + room);
                 END LOOP;
 
                 IF refusal IS NULL THEN
-                    INSERT INTO billing_hold
-                        (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
-                        -- It expires 12 ticks after admit or last touch; a tick is 5 s or more.
-                        VALUES (item.generation, w.organization_id, amount, amount, now_tick + 12, item.budgets,
-                                item.record)
-                        ON CONFLICT DO NOTHING
-                        RETURNING jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result;
+                    IF item.op = 'extend' THEN
+                        UPDATE billing_hold SET wallet_amount = greatest(amount, before),
+                                list_amount = list_amount + greatest(amount - before, 0)
+                            WHERE generation = item.generation
+                            RETURNING jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result;
+                    ELSE
+                        INSERT INTO billing_hold
+                            (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
+                            -- It expires 12 ticks after admit or last touch; a tick is 5 s or more.
+                            VALUES (item.generation, w.organization_id, amount, amount, now_tick + 12, item.budgets,
+                                    item.record)
+                            ON CONFLICT DO NOTHING
+                            RETURNING jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result;
+                    END IF;
                     IF FOUND THEN
                         results := results || result;
+                        amount := greatest(amount - before, 0);
                         w.held := w.held + amount;
                         FOR n IN 1..cardinality(item.budgets) LOOP
                             i := array_position(b_ids, item.budgets[n]);
@@ -132,10 +156,13 @@ BEGIN
                         CONTINUE;
                     END IF;
                 END IF;
-                -- It may be a repetition: then what was granted stands.
-                SELECT jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result
-                    FROM billing_hold WHERE generation = item.generation;
-                results := results || coalesce(result, refusal);
+                -- It may be the repetition of an admission: then what was granted stands.
+                IF item.op = 'admit' THEN
+                    SELECT jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result
+                        FROM billing_hold WHERE generation = item.generation;
+                    refusal := coalesce(result, refusal);
+                END IF;
+                results := results || refusal;
                 CONTINUE;
             END IF;
 
@@ -159,7 +186,17 @@ BEGIN
             END IF;
             charged := CASE w.billing WHEN 'unlimited' THEN amount
                 ELSE least(amount, h.wallet_amount + greatest(w.credit - w.spent - w.held, 0)) END;
-            g := jsonb_populate_record(jsonb_populate_record(till_blank(), h.record), item.record);
+            IF item.op = 'settle' THEN
+                g := jsonb_populate_record(jsonb_populate_record(till_blank(), h.record), item.record);
+            ELSE
+                BEGIN
+                    g := jsonb_populate_record(jsonb_populate_record(till_blank(), h.record), item.record);
+                EXCEPTION WHEN data_exception THEN
+                    -- One record that the table refuses must not keep all others from expiring.
+                    g := jsonb_populate_record(till_blank(), item.record);
+                END;
+            END IF;
+            g.created_at := coalesce(g.created_at, to_timestamp(till_milliseconds(h.generation) / 1000.0));
             g.id := h.generation;
             g.organization_id := w.organization_id;
             g.charge := charged;

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from msgspec import UNSET
 
 from billing.errors import TillError
-from billing.till import Hold, Till
+from billing.holds import Hold
+from billing.till import Till
 from gateway import errors
 from gateway.attempts import first_answer
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.relay.cover import Cover
 from gateway.skins.base import KEEP_ALIVE, Skin, Writer
 from gateway.slots import Slots
 from providers import upstream
@@ -107,6 +109,7 @@ class AnswerStream:
         assert endpoint is not None
         writer = self._skin.writer(generation, endpoint.model, endpoint.provider.name)
         self._hold.progress = generation.amount
+        cover = Cover(generation, self._hold)
         clock = asyncio.get_running_loop().time
         events = opened.events
         try:
@@ -118,6 +121,10 @@ class AnswerStream:
                     yield part
                 if stream.is_over:
                     break
+                if generation.produced >= cover.ask_at and not cover.look() and not await cover.more():
+                    generation.finish_reason = "length"
+                    stream.close()
+                    break
                 events = await stream.next()
             if generation.finish_reason is None:
                 raise UpstreamError(Kind.RESET, "the provider's answer broke off")
@@ -127,6 +134,8 @@ class AnswerStream:
             await self._settle_failure(said)
             yield writer.error(said)
             return
+        finally:
+            cover.close()
         self._is_settled = True
         try:
             settled = await self._till.settle(self._hold, generation.settlement("ok"))
@@ -134,7 +143,8 @@ class AnswerStream:
             yield writer.error(errors.translate(refusal))
             return
         yield writer.ending(generation, endpoint, settled.charge)
-        await stream.drain()
+        if stream.is_over:
+            await stream.drain()
         self._release()
 
     def _take(self, events: list[Event], writer: Writer) -> bytes:

@@ -11,7 +11,8 @@ from msgspec import Raw, Struct, structs
 
 from accounts.ids import uuid7
 from accounts.models import Window
-from billing.till import Admit, Settle, Till
+from billing.items import Admit, Settle
+from billing.till import Till
 from tests.services import Servers
 
 OPENING = Raw(b'{"requested_model": "acme/one", "created_at": "2026-01-01T00:00:00Z"}')

@@ -1,0 +1,11 @@
+from pathlib import Path
+
+from django.db import migrations
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("billing", "0006_write_off")]
+
+    operations = [migrations.RunSQL((SQL / "till.sql").read_text())]
