@@ -238,3 +238,28 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} {self.target_type} {self.target_id}"
+
+
+class AuthorizationCode(models.Model):
+    """What a person has agreed to: an application may exchange it once for a key of theirs (accounts/codes.py)."""
+
+    class Method(models.TextChoices):
+        S256 = "S256"
+        PLAIN = "plain"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    hash = models.CharField(max_length=64, unique=True, editable=False)
+    organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, models.CASCADE, null=True, related_name="+")
+    callback_url = models.CharField(max_length=2000, blank=True, help_text="Empty: the code was shown to the person.")
+    challenge = models.CharField(max_length=128, blank=True)
+    method = models.CharField(max_length=8, choices=Method.choices, blank=True)
+    key_name = models.CharField(max_length=200)
+    limit_nano = models.BigIntegerField(null=True)
+    limit_reset = models.CharField(max_length=8, choices=ApiKey.Reset.choices, blank=True)
+    key_expires_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"code for {self.key_name}"

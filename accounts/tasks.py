@@ -7,11 +7,14 @@ from celery import shared_task
 from django.conf import settings
 from django.core.mail import get_connection, send_mail
 
+from accounts import codes
+
 
 @shared_task
 def sessions() -> None:
-    """Deletes log-ins that have expired."""
+    """Deletes log-ins and authorization codes that have expired."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    codes.prune()
 
 
 @shared_task(autoretry_for=(SMTPException, OSError), retry_backoff=5, retry_backoff_max=300, max_retries=8)

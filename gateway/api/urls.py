@@ -1,6 +1,6 @@
 from django.urls import path
 
-from gateway.api import account, activity, keys, models
+from gateway.api import account, activity, keys, models, oauth
 
 urlpatterns = [
     path("models", models.list_models, name="models"),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("providers", models.list_providers, name="providers"),
     path("key", account.key, name="key"),
     path("auth/key", account.key, name="auth-key"),
+    path("auth/keys", oauth.exchange, name="auth-keys"),
+    path("auth/keys/code", oauth.create_code, name="auth-code"),
     path("keys", keys.KeyList.as_view(), name="keys"),
     path("keys/<str:hash>", keys.KeyDetail.as_view(), name="key-detail"),
     path("credits", account.credits, name="credits"),

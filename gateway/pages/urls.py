@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from gateway.pages import catalogue, dashboard, keys, tenant
+from gateway.pages import catalogue, consent, dashboard, keys, tenant
 
 urlpatterns = [
     path("", catalogue.home, name="home"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("keys/new", keys.new_key, name="page-key-new"),
     path("keys/<str:hash>", keys.key_detail, name="page-key"),
     path("keys/<str:hash>/delete", keys.delete_key, name="page-key-delete"),
+    path("auth", consent.authorize, name="authorize"),
     path("organization", tenant.choose_organization, name="choose-organization"),
     path("", include("gateway.pages.account_urls")),
 ]
