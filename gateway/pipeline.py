@@ -53,7 +53,7 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
     if services.snapshot is EMPTY:
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
-    candidates = plan(request.chat, services.snapshot, dimensions, services.random)
+    candidates = plan(request, services.snapshot, dimensions, services.random)
     generation = Generation(caller, request, origin, dimensions)
     hold = generation.hold = await services.till.admit(caller.organization_id, generation.admission(candidates))
     if task := asyncio.current_task():

@@ -24,13 +24,17 @@ class CredentialInline(admin.StackedInline):  # type: ignore[type-arg]  # generi
 @admin.register(Provider)
 class ProviderAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = ProviderForm
-    list_display = ("slug", "name", "wire", "is_enabled", "key", "endpoints", "trains_on_data", "retention_days")
-    list_filter = ("is_enabled", "wire", "trains_on_data", "retention_days")
+    list_display = (
+        *("slug", "name", "wire", "is_enabled", "is_draining", "weight"),
+        *("key", "endpoints", "trains_on_data", "retention_days"),
+    )
+    list_editable = ("is_enabled", "is_draining", "weight")
+    list_filter = ("is_enabled", "is_draining", "wire", "trains_on_data", "retention_days")
     search_fields = ("slug", "name", "base_url")
     inlines = (CredentialInline,)
     readonly_fields = ("updated_at",)
     fieldsets = (
-        (None, {"fields": ("slug", "name", "is_enabled", "updated_at")}),
+        (None, {"fields": ("slug", "name", "is_enabled", "is_draining", "weight", "updated_at")}),
         (
             "How it is called",
             {"fields": ("wire", "base_url", "api_key_env", "max_concurrency", "passthrough", "quirks")},
@@ -164,8 +168,12 @@ class PricedFilter(admin.SimpleListFilter):
 @admin.register(Endpoint)
 class EndpointAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = EndpointForm
-    list_display = ("model", "tag", "upstream_model", "quantization", "prompt_price", "completion_price", "is_enabled")
-    list_filter = ("is_enabled", PricedFilter, "provider", "quantization")
+    list_display = (
+        *("model", "tag", "upstream_model", "quantization", "prompt_price", "completion_price"),
+        *("is_enabled", "is_draining", "weight"),
+    )
+    list_editable = ("is_enabled", "is_draining", "weight")
+    list_filter = ("is_enabled", "is_draining", PricedFilter, "provider", "quantization")
     search_fields = ("model__slug", "model__name", "tag", "upstream_model", "provider__name")
     autocomplete_fields = ("model", "provider")
     inlines = (NewPriceInline, PriceHistoryInline)

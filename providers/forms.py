@@ -56,8 +56,16 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the
     class Meta:
         model = models.Provider
         fields = (
-            *("slug", "name", "is_enabled", "wire", "base_url", "api_key_env", "max_concurrency", "passthrough"),
-            *("quirks", "trains_on_data", "retention_days", "headquarters", "datacenters"),
+            *("slug", "name", "is_enabled", "is_draining", "weight", "wire", "base_url", "api_key_env"),
+            *(
+                "max_concurrency",
+                "passthrough",
+                "quirks",
+                "trains_on_data",
+                "retention_days",
+                "headquarters",
+                "datacenters",
+            ),
             *("privacy_policy_url", "terms_of_service_url", "status_page_url"),
         )
 
@@ -110,7 +118,7 @@ class ModelForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = (
             *("slug", "canonical_slug", "name", "description", "is_enabled", "released_at", "context_length"),
             *("input_modalities", "output_modalities", "tokenizer", "instruct_type", "hugging_face_id"),
-            "knowledge_cutoff",
+            *("knowledge_cutoff", "allows_distillation"),
         )
 
 
@@ -120,8 +128,9 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = models.Endpoint
         fields = (
-            *("model", "provider", "tag", "upstream_model", "is_enabled", "context_length", "max_prompt_tokens"),
-            *("max_completion_tokens", "quantization", "supported_parameters", "first_token_timeout_s"),
+            *("model", "provider", "tag", "upstream_model", "is_enabled", "is_draining", "weight", "service_tier"),
+            *("context_length", "max_prompt_tokens", "max_completion_tokens", "quantization", "supported_parameters"),
+            "first_token_timeout_s",
         )
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.encryption import ring
 from accounts.ids import uuid7
+from providers.preferences import QUANTIZATIONS
 
 slug = RegexValidator(r"^[a-z0-9][a-z0-9._-]*$", "Lower-case letters, digits, dot, dash and underscore.")
 model_slug = RegexValidator(
@@ -16,25 +17,30 @@ model_slug = RegexValidator(
 )
 tag = RegexValidator(r"^[a-z0-9][a-z0-9._-]*(/[a-z0-9._-]+)?$", "The provider's slug, or slug/variant.")
 
-QUANTIZATIONS = (
-    "int4",
-    "int8",
-    "fp4",
-    "mxfp4",
-    "nvfp4",
-    "fp6",
-    "fp8",
-    "mxfp8",
-    "fp16",
-    "bf16",
-    "fp32",
-    "unknown",
-)
 INPUT_MODALITIES = ("text", "image", "file", "audio", "video")
+SERVICE_TIERS = ("flex", "priority")
 OUTPUT_MODALITIES = ("text", "image", "embeddings", "audio", "video", "rerank", "speech", "transcription")
 
 
-class Provider(models.Model):
+class Steered(models.Model):
+    """What an operator turns by hand; every gateway process follows within a second."""
+
+    weight = models.PositiveIntegerField(
+        default=100,
+        db_default=100,
+        help_text="Per cent of the share that its price gives it in the draw; 0: only when others fail.",
+    )
+    is_draining = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Takes no new requests; those under way go on, and it stays in the catalogue.",
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Provider(Steered):
     """A company or server that answers: where it is, how it speaks, what it does with data."""
 
     slug = models.CharField(max_length=64, unique=True, validators=[slug])
@@ -106,6 +112,9 @@ class Model(models.Model):
     instruct_type = models.CharField(max_length=32, blank=True)
     hugging_face_id = models.CharField(max_length=200, blank=True)
     knowledge_cutoff = models.DateField(null=True, blank=True)
+    allows_distillation = models.BooleanField(
+        null=True, blank=True, help_text="Its author lets others train on what it writes. Unknown counts as no."
+    )
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -117,7 +126,7 @@ class Model(models.Model):
         return self.slug
 
 
-class Endpoint(models.Model):
+class Endpoint(Steered):
     """One provider serving one model under a tag."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -129,6 +138,13 @@ class Endpoint(models.Model):
     context_length = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the model's.")
     max_prompt_tokens = models.PositiveIntegerField(null=True, blank=True)
     max_completion_tokens = models.PositiveIntegerField(null=True, blank=True)
+    service_tier = models.CharField(
+        max_length=8,
+        choices=[(name, name) for name in SERVICE_TIERS],
+        blank=True,
+        db_default="",
+        help_text="It serves only requests that ask for this tier, or that name its tag.",
+    )
     quantization = models.CharField(max_length=8, choices=[(q, q) for q in QUANTIZATIONS], default="unknown")
     supported_parameters = models.JSONField(default=list, blank=True)
     first_token_timeout_s = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: 60 seconds.")

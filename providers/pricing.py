@@ -26,6 +26,10 @@ class Price(Struct, frozen=True):
     input_cache_write: int | None = None
     internal_reasoning: int | None = None
 
+    @property
+    def is_free(self) -> bool:
+        return not (self.prompt or self.completion or self.request)
+
     def amount(self, usage: Usage) -> int:
         """nano-USD, rounded once, half up."""
         return nano(self.prompt_part(usage) + self.completion_part(usage))

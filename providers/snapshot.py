@@ -8,6 +8,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from accounts.encryption import DecryptionError
 from providers import models
@@ -15,6 +16,8 @@ from providers.pricing import Price
 
 logger = logging.getLogger(__name__)
 
+TEXT = frozenset({"text"})
+VERSION = re.compile(r"v?[0-9]+(\.[0-9]+)*")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -36,11 +39,18 @@ class Provider(Struct, frozen=True):
     privacy_policy_url: str
     terms_of_service_url: str
     status_page_url: str
+    weight: float = 1.0
+    is_draining: bool = False
 
     @property
     def is_zdr(self) -> bool:
         """Zero data retention: it keeps nothing and learns from nothing."""
         return self.retention_days == 0 and not self.trains_on_data
+
+    @property
+    def collects_data(self) -> bool:
+        """It may train on what it is sent, or is known to keep it."""
+        return self.trains_on_data or bool(self.retention_days)
 
 
 class Endpoint(Struct, frozen=True):
@@ -56,6 +66,22 @@ class Endpoint(Struct, frozen=True):
     supported_parameters: frozenset[str]
     first_token_timeout_s: int | None
     price: Price | None
+    service_tier: str = ""
+    weight: float = 1.0
+    """Its provider's included."""
+    is_draining: bool = False
+    """Its provider's included."""
+    inputs: frozenset[str] = TEXT
+    outputs: frozenset[str] = TEXT
+    allows_distillation: bool = False
+    names: frozenset[str] = frozenset()
+    """What clients may call it, in lower case: its tag, and its provider's slug and name with all that is theirs."""
+
+    def __post_init__(self) -> None:
+        provider = self.provider
+        base = self.tag.split("/")[0]
+        names = {self.tag.casefold(), base.casefold(), provider.slug.casefold(), provider.name.casefold()}
+        force_setattr(self, "names", frozenset(names))
 
     @property
     def is_routable(self) -> bool:
@@ -77,15 +103,54 @@ class Model(Struct, frozen=True):
     hugging_face_id: str
     knowledge_cutoff: date | None
     endpoints: tuple[Endpoint, ...]
+    routable: tuple[Endpoint, ...] = ()
+    """Those of its endpoints that can be called."""
+    accepting: tuple[Endpoint, ...] = ()
+    """Those of them that take new requests."""
+    tiers: frozenset[str] = frozenset()
+    """Service tiers that some of them are for."""
+
+    def __post_init__(self) -> None:
+        routable = tuple(endpoint for endpoint in self.endpoints if endpoint.is_routable)
+        force_setattr(self, "routable", routable)
+        accepting = tuple(endpoint for endpoint in routable if not endpoint.is_draining)
+        force_setattr(self, "accepting", accepting)
+        force_setattr(self, "tiers", frozenset(one.service_tier for one in accepting if one.service_tier))
 
     @property
-    def routable(self) -> list[Endpoint]:
-        return [endpoint for endpoint in self.endpoints if endpoint.is_routable]
+    def is_free(self) -> bool:
+        return bool(self.routable) and all(found.price is not None and found.price.is_free for found in self.routable)
 
 
 class Snapshot(Struct, frozen=True):
     providers: dict[str, Provider]
     models: dict[str, Model]
+    latest: dict[str, str] = {}
+    """The newest model of each family, by its alias (`~author/family-latest`)."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "latest", aliases(self.models))
+
+
+def aliases(models: dict[str, Model]) -> dict[str, str]:
+    newest: dict[str, Model] = {}
+    for found in models.values():
+        if not found.routable or (alias := alias_of(found.slug)) is None:
+            continue
+        best = newest.get(alias)
+        if best is None or (found.released_at, found.slug) > (best.released_at, best.slug):
+            newest[alias] = found
+    return {alias: found.slug for alias, found in newest.items()}
+
+
+def alias_of(slug: str) -> str | None:
+    """A family is a slug without its version: claude-sonnet-4.5 and claude-3.5-sonnet are both of claude-sonnet."""
+    author, _, name = slug.partition("/")
+    words = name.split("-")
+    family = [word for word in words if not VERSION.fullmatch(word)]
+    if ":" in name or not family or len(family) == len(words):
+        return None
+    return f"~{author}/{'-'.join(family)}-latest"
 
 
 EMPTY = Snapshot(providers={}, models={})
@@ -128,6 +193,8 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
         privacy_policy_url=row.privacy_policy_url,
         terms_of_service_url=row.terms_of_service_url,
         status_page_url=row.status_page_url,
+        weight=row.weight / 100,
+        is_draining=row.is_draining,
     )
 
 
@@ -154,6 +221,12 @@ def endpoint(row: models.Endpoint, found: Provider, at: Price | None) -> Endpoin
         supported_parameters=frozenset(row.supported_parameters),
         first_token_timeout_s=row.first_token_timeout_s,
         price=at,
+        service_tier=row.service_tier,
+        weight=found.weight * row.weight / 100,
+        is_draining=found.is_draining or row.is_draining,
+        inputs=frozenset(row.model.input_modalities),
+        outputs=frozenset(row.model.output_modalities),
+        allows_distillation=bool(row.model.allows_distillation),
     )
 
 

@@ -20,7 +20,7 @@ class Row(Struct, frozen=True):
     slug: str
     name: str
     context_length: int
-    routable: list[Endpoint]
+    routable: tuple[Endpoint, ...]
     cheapest: Price
 
 

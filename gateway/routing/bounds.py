@@ -6,7 +6,7 @@ the bound all the same is an overrun, which settlement handles.
 
 from msgspec import Struct
 
-from providers.canonical import Request
+from providers.canonical import Part, Request
 
 BYTES_PER_TOKEN = 2
 TEXT = ("messages", "tools", "response_format")
@@ -15,8 +15,20 @@ TOKENS_PER_MESSAGE = 8
 TOKENS_PER_REQUEST = 16
 # No vendor counts one image higher at its default detail; its base64 does not count as text.
 TOKENS_PER_IMAGE = 3000
-# What an answer is expected to have when the client sets no limit, for comparing prices only.
-EXPECTED_COMPLETION = 512
+# Base64 characters a token: speech at 32 kbit/s, a page of a document in 25 kB, video at 1 Mbit/s.
+AUDIO_CHARACTERS = 150
+FILE_CHARACTERS = 12
+VIDEO_CHARACTERS = 500
+# What is fetched from a URL: nobody knows its size before.
+TOKENS_PER_URL = 20_000
+MODALITIES = {
+    "image_url": "image",
+    "input_audio": "audio",
+    "file": "file",
+    "video_url": "video",
+    "input_video": "video",
+}
+NOTHING: frozenset[str] = frozenset()
 
 
 class Size(Struct, frozen=True):
@@ -25,6 +37,8 @@ class Size(Struct, frozen=True):
     prompt: int
     output_limit: int | None
     answers: int
+    inputs: frozenset[str] = NOTHING
+    """What the prompt holds besides text, as `input_modalities` names it."""
 
     @property
     def expected_prompt(self) -> int:
@@ -34,13 +48,38 @@ class Size(Struct, frozen=True):
 
 def size(request: Request) -> Size:
     text = sum(len(memoryview(request.fields[name])) for name in TEXT if name in request.fields)
-    images = 0
+    other = 0
+    inputs = NOTHING
     for message in request.chat.messages:
         if not isinstance(message.content, list):
             continue
         for part in message.content:
-            if part.image_url is not None:
-                images += 1
-                text -= len(part.image_url.url)
+            if modality := MODALITIES.get(part.type):
+                tokens, characters = measured(part)
+                other += tokens
+                text -= characters
+                inputs |= {modality}
     prompt = text // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.chat.messages) + TOKENS_PER_REQUEST
-    return Size(prompt + images * TOKENS_PER_IMAGE, request.chat.output_limit, request.chat.n or 1)
+    return Size(prompt + other, request.chat.output_limit, request.chat.n or 1, inputs)
+
+
+def measured(part: Part) -> tuple[int, int]:
+    """The most tokens of a part that is not text, and the characters of the body that are its content."""
+    if part.image_url is not None:
+        return TOKENS_PER_IMAGE, len(part.image_url.url)
+    if part.input_audio is not None and part.input_audio.data:
+        return len(part.input_audio.data) // AUDIO_CHARACTERS, len(part.input_audio.data)
+    if part.file is not None and part.file.file_data:
+        return weighed(part.file.file_data, FILE_CHARACTERS)
+    if part.video_url is not None:
+        return weighed(part.video_url.url, VIDEO_CHARACTERS)
+    return TOKENS_PER_URL, 0
+
+
+def weighed(content: str, characters_per_token: int) -> tuple[int, int]:
+    """A URL, or the content itself in a data: URL."""
+    if not content.startswith("data:"):
+        return TOKENS_PER_URL, len(content)
+    if content.startswith("data:text/"):
+        return len(content) // BYTES_PER_TOKEN, len(content)
+    return len(content) // characters_per_token, len(content)

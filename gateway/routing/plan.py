@@ -1,140 +1,145 @@
-"""Which endpoints may answer, in which order: a pure function of the request and the catalogue. No I/O.
+"""Which endpoints may answer, in which order: a pure function. No I/O, no clock.
 
-Filters, then `order` or a draw weighted by 1/price² of this request, the rest behind as fallbacks (reference §4.1).
+Filters, then for each model an order by price or preference, the rest behind as fallbacks (reference §4).
 """
 
+from collections.abc import Iterable
+from itertools import chain
 from random import Random
 
-from msgspec import Raw
+from msgspec import Struct
 
+from accounts.policy import NO_POLICY, Policy
 from gateway.errors import ApiError
-from gateway.routing.bounds import EXPECTED_COMPLETION, Size
-from providers.canonical import ChatRequest, ProviderPreferences
-from providers.snapshot import Endpoint, Model, Snapshot
+from gateway.routing import live, parameters, preferences
+from gateway.routing.bounds import Size
+from gateway.routing.filters import Filter, filters
+from gateway.routing.live import View
+from gateway.routing.nothing import nothing_left
+from gateway.routing.ranking import Ranking, ranked, with_the_unfit_last
+from gateway.routing.requested import Asked, asked
+from providers.canonical import ChatRequest, ProviderPreferences, Request
+from providers.preferences import Sort, SortBy
+from providers.snapshot import Endpoint, Snapshot
 
-NULL = Raw(b"null")
-NO_PREFERENCES = ProviderPreferences()
-
-
-def plan(chat: ChatRequest, snapshot: Snapshot, size: Size, random: Random) -> list[Endpoint]:
-    """The candidates in the order in which they are tried. Raises ApiError 400 or 404 when there is none."""
-    preferences = chat.provider or NO_PREFERENCES
-    refuse_unknown_filters(preferences)
-    models = [known(slug, snapshot) for slug in chat.candidates]
-    candidates = [
-        endpoint
-        for model in models
-        for endpoint in ordered(fitting(allowed(model.routable, preferences), size), preferences, size, random)
-    ]
-    if not candidates:
-        raise nothing_left(models, preferences)
-    if preferences.allow_fallbacks is False and not preferences.order:
-        return candidates[:1]
-    return candidates
-
-
-def refuse_unknown_filters(preferences: ProviderPreferences) -> None:
-    asked = {
-        "data_collection": preferences.data_collection == "deny",
-        "zdr": preferences.zdr,
-        "require_parameters": preferences.require_parameters,
-        "enforce_distillable_text": preferences.enforce_distillable_text,
-        "quantizations": preferences.quantizations,
-        "max_price": preferences.max_price not in (None, NULL),
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            raise ApiError(400, f"provider.{name}: this filter is not supported yet, and ignoring it could harm you.")
+SERVICE_TIERS = {
+    "auto": "",
+    "default": "",
+    "standard": "",
+    "scale": "",
+    "fast": "priority",
+    "priority": "priority",
+    "ultrafast": "priority",
+    "flex": "flex",
+}
+# Of these tiers only their own endpoints answer, where there are any.
+EXCLUSIVE = "flex"
 
 
-def known(slug: str, snapshot: Snapshot) -> Model:
-    model = snapshot.models.get(slug)
-    if model is None:
-        raise unavailable(400, "model_not_found", [slug], f"{slug} is not a valid model ID")
-    return model
+class Wanted(Struct, frozen=True):
+    """What a request says of its providers, its key's defaults included."""
+
+    request: Request
+    size: Size
+    preferences: ProviderPreferences
+    filters: list[Filter]
+    tier: str
+    named: frozenset[str]
+    """Tags that the request spells out."""
 
 
-def allowed(endpoints: list[Endpoint], preferences: ProviderPreferences) -> list[Endpoint]:
-    kept = endpoints
-    if preferences.only is not None:
-        kept = [endpoint for endpoint in kept if named(endpoint, preferences.only)]
-    if preferences.ignore:
-        kept = [endpoint for endpoint in kept if not named(endpoint, preferences.ignore)]
-    if preferences.order and preferences.allow_fallbacks is False:
-        kept = [endpoint for endpoint in kept if named(endpoint, preferences.order)]
-    return kept
+def plan(
+    request: Request,
+    snapshot: Snapshot,
+    size: Size,
+    random: Random,
+    *,
+    view: View = live.EMPTY,
+    policy: Policy = NO_POLICY,
+) -> list[Endpoint]:
+    """The candidates in the order in which they are tried. Raises ApiError 400, 404 or 503 when there is none."""
+    wanted = read(request, size, policy)
+    models = [asked(slug, snapshot) for slug in request.chat.candidates]
+    left = [survivors(model, wanted) for model in models]
+    if not any(left):
+        raise nothing_left([one.model for one in models], wanted.filters)
+    chosen = wanted.preferences
+    if isinstance(chosen.sort, Sort) and chosen.sort.partition == "none":
+        how = ranking(models[0], wanted)
+        parts = [ranked(list(chain.from_iterable(left)), how, size, view, random)]
+    else:
+        parts = [
+            ranked(endpoints, ranking(model, wanted), size, view, random)
+            for model, endpoints in zip(models, left, strict=True)
+        ]
+    if chosen.allow_fallbacks is False and not chosen.order:
+        parts = [with_the_unfit_last(part, chosen, view)[:1] for part in parts]
+    return with_the_unfit_last([endpoint for part in parts for endpoint in part], chosen, view)
 
 
-def fitting(endpoints: list[Endpoint], size: Size) -> list[Endpoint]:
-    """Some endpoints' prices hold up to a size of the prompt only."""
-    return [found for found in endpoints if size.expected_prompt <= (found.max_prompt_tokens or size.expected_prompt)]
-
-
-def ordered(endpoints: list[Endpoint], preferences: ProviderPreferences, size: Size, random: Random) -> list[Endpoint]:
-    drawn = draw(endpoints, size, random)
-    if not preferences.order:
-        return drawn
-    # Stable: those named by the same entry stay as drawn, those not named come last.
-    return sorted(drawn, key=lambda endpoint: place(endpoint, preferences.order or []))
-
-
-def draw(endpoints: list[Endpoint], size: Size, random: Random) -> list[Endpoint]:
-    """Without replacement, each time with weight 1/price²; what is free comes first, evenly."""
-    if len(endpoints) < 2:
-        return endpoints
-    # Exponential races: the smallest -ln(u)/weight is a weighted draw, and sorting by it is the whole sequence.
-    keyed = []
-    for endpoint in endpoints:
-        price = price_of(endpoint, size)
-        keyed.append((price > 0, random.expovariate(1.0) * (price * price or 1), endpoint))
-    return [endpoint for _, _, endpoint in sorted(keyed, key=lambda entry: entry[:2])]
-
-
-def price_of(endpoint: Endpoint, size: Size) -> int:
-    """What this request is expected to cost there, pico-USD."""
-    if endpoint.price is None:
-        return 0
-    completion = min(size.output_limit or EXPECTED_COMPLETION, EXPECTED_COMPLETION) * size.answers
-    return size.prompt * endpoint.price.prompt + completion * endpoint.price.completion + (endpoint.price.request or 0)
-
-
-def named(endpoint: Endpoint, names: list[str]) -> bool:
-    return any(matches(endpoint, name) for name in names)
-
-
-def matches(endpoint: Endpoint, name: str) -> bool:
-    """A base slug is every variant of that provider, a full tag one endpoint; display names do too. Case is nothing."""
-    wanted = name.casefold()
-    tag = endpoint.tag.casefold()
-    return wanted in (tag, endpoint.provider.slug, endpoint.provider.name.casefold()) or tag.startswith(f"{wanted}/")
-
-
-def place(endpoint: Endpoint, names: list[str]) -> int:
-    return next((index for index, name in enumerate(names) if matches(endpoint, name)), len(names))
-
-
-def nothing_left(models: list[Model], preferences: ProviderPreferences) -> ApiError:
-    slugs = [model.slug for model in models]
-    if any(allowed(model.routable, preferences) for model in models):
-        message = "The prompt is too long for every endpoint of the selected model."
-        return unavailable(404, "constraint_filtered", slugs, message, excluded_by="context_length")
-    if any(model.routable for model in models):
-        used = " and ".join(f"provider.{name}" for name in ("only", "ignore", "order") if getattr(preferences, name))
-        message = (
-            "No allowed providers are available for the selected model: "
-            f"{used} left none of {', '.join(available(models))}."
-        )
-        return unavailable(404, "constraint_filtered", slugs, message, excluded_by="allowed_providers")
-    return unavailable(404, "no_endpoints", slugs, f"No endpoints found for {', '.join(slugs)}.")
-
-
-def unavailable(status: int, code: str, slugs: list[str], message: str, *, excluded_by: str = "") -> ApiError:
-    """`error.availability` (§3.5): what machines read of why there is no endpoint."""
-    availability = {"code": code, "retryable": False, "requested_models": slugs, "docs_url": ""}
-    return ApiError(
-        status, message, availability=availability | ({"excluded_by": [excluded_by]} if excluded_by else {})
+def read(request: Request, size: Size, policy: Policy) -> Wanted:
+    chat = request.chat
+    refuse_what_is_not_built(chat)
+    chosen = preferences.effective(chat.provider, policy)
+    tier = SERVICE_TIERS.get(chat.service_tier or "auto")
+    if tier is None:
+        raise ApiError(400, f"service_tier: {chat.service_tier!r} is not one of {', '.join(SERVICE_TIERS)}.")
+    return Wanted(
+        request=request,
+        size=size,
+        preferences=chosen,
+        filters=filters(request, chosen, policy, size),
+        tier=tier,
+        named=frozenset(name.casefold() for name in chain(chosen.only or (), chosen.order or ())),
     )
 
 
-def available(models: list[Model]) -> list[str]:
-    return sorted({endpoint.tag for model in models for endpoint in model.routable})
+def refuse_what_is_not_built(chat: ChatRequest) -> None:
+    """What would run here beside the model: to leave it out in silence would be another answer than was asked for."""
+    for plugin in chat.plugins or ():
+        if plugin.enabled is not False and plugin.id not in ROUTER_PLUGINS:
+            raise ApiError(400, f"plugins: {plugin.id!r} is not built here.")
+    for place, tool in enumerate(chat.tools or ()):
+        if is_of_the_server(tool.type):
+            raise ApiError(400, f"tools[{place}].type: {tool.type!r} runs on the server, which is not built here.")
+
+
+ROUTER_PLUGINS = frozenset({"auto-router"})
+SERVER_TOOLS = ("openrouter:", "web_search")
+
+
+def is_of_the_server(kind: str) -> bool:
+    return kind.startswith(SERVER_TOOLS)
+
+
+def survivors(model: Asked, wanted: Wanted) -> list[Endpoint]:
+    """The endpoints of one model that pass every filter, narrowed to those that take what is wished for."""
+    left = list(eligible(model, wanted))
+    for one in wanted.filters:
+        left = list(filter(one.keeps, left))
+    for parameter in parameters.wished(wanted.request.chat):
+        # Where none takes it the model stays, and the parameter is left out.
+        left = [endpoint for endpoint in left if parameter in parameters.takes(endpoint)] or left
+    if wanted.tier == EXCLUSIVE:
+        left = [endpoint for endpoint in left if endpoint.service_tier == EXCLUSIVE] or left
+    return left
+
+
+def eligible(model: Asked, wanted: Wanted) -> Iterable[Endpoint]:
+    """A service tier's endpoints only for who asks for the tier or spells out their tag."""
+    found = model.model
+    if not found.tiers:
+        return found.accepting
+    tiers = model.tiers | {"", wanted.tier}
+    return [one for one in found.accepting if one.service_tier in tiers or one.tag.casefold() in wanted.named]
+
+
+def ranking(model: Asked, wanted: Wanted) -> Ranking:
+    chosen = wanted.preferences
+    by: SortBy | None = chosen.sort.by if isinstance(chosen.sort, Sort) else chosen.sort
+    by = by or model.sort
+    if by is None and wanted.tier == "flex" and "flex" in model.model.tiers:
+        by = "price"
+    if by is None and wanted.tier == "priority" and "priority" in model.model.tiers:
+        return Ranking(tuple(chosen.order or ()), "throughput", tier_first="priority")
+    return Ranking(tuple(chosen.order or ()), by)

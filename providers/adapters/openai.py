@@ -191,6 +191,8 @@ class OpenAI:
                 body[name] = raw
         if max_tokens is not None:
             body[str(quirks.get("max_tokens_field", "max_tokens"))] = max_tokens
+        if endpoint.service_tier:
+            body["service_tier"] = endpoint.service_tier
         if request.chat.stream:
             body["stream"] = True
             if quirks.get("stream_usage", True):

@@ -41,7 +41,6 @@ from providers.canonical.request import (
     Plugin,
     Positive,
     Prediction,
-    ProviderPreferences,
     Reasoning,
     ReasoningDetail,
     Request,
@@ -53,6 +52,7 @@ from providers.canonical.request import (
     Verbosity,
     VideoUrl,
 )
+from providers.preferences import ProviderPreferences
 
 __all__ = [
     "Answer",

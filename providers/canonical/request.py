@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from providers.preferences import ProviderPreferences
+
 Positive = Annotated[int, Meta(ge=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
@@ -158,20 +160,6 @@ class Plugin(Struct, frozen=True):
 
 class StreamOptions(Struct, frozen=True):
     include_usage: bool | None = None
-
-
-class ProviderPreferences(Struct, frozen=True):
-    order: list[str] | None = None
-    only: list[str] | None = None
-    ignore: list[str] | None = None
-    allow_fallbacks: bool | None = None
-    # Filters that routing does not know yet: refused, as ignoring them would break a promise to the client.
-    data_collection: Literal["allow", "deny"] | None = None
-    zdr: bool | None = None
-    require_parameters: bool | None = None
-    enforce_distillable_text: bool | None = None
-    quantizations: list[str] | None = None
-    max_price: Raw | None = None
 
 
 class ChatRequest(Struct, frozen=True):

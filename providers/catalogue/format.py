@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 
 from providers import models
 from providers.catalogue.reading import Check, Fields, Problem
+from providers.preferences import QUANTIZATIONS
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -168,6 +169,7 @@ def _model(row: Fields, providers: Collection[str]) -> ModelRow:
             "instruct_type": row.text("instruct_type", default="", longest=32),
             "hugging_face_id": row.text("hugging_face_id", default="", longest=200),
             "knowledge_cutoff": row.date("knowledge_cutoff"),
+            "allows_distillation": row.flag("allows_distillation"),
         },
         released_at=datetime.datetime.combine(released, datetime.time.min, datetime.UTC) if released else None,
         endpoints=[_endpoint(fields, providers) for fields in _unique(row.rows("endpoints"), _tag_of)],
@@ -189,7 +191,8 @@ def _endpoint(row: Fields, providers: Collection[str]) -> EndpointRow:
             "context_length": row.count("context_length"),
             "max_prompt_tokens": row.count("max_prompt_tokens"),
             "max_completion_tokens": row.count("max_completion_tokens"),
-            "quantization": row.choice("quantization", models.QUANTIZATIONS, default="unknown"),
+            "service_tier": row.choice("service_tier", ("", *models.SERVICE_TIERS), default=""),
+            "quantization": row.choice("quantization", QUANTIZATIONS, default="unknown"),
             "supported_parameters": row.texts("supported_parameters", required=False),
             "first_token_timeout_s": row.count("first_token_timeout_s"),
         },

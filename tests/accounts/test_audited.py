@@ -48,6 +48,7 @@ def test_a_provider_tells_before_and_after(root: Client, imported: None) -> None
         "base_url": provider.base_url,
         "quirks": "{}",
         "trains_on_data": "unknown",
+        "weight": "100",
         "is_enabled": "on",
         "passthrough": "on",
         "credential-TOTAL_FORMS": "1",

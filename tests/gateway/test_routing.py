@@ -1,54 +1,14 @@
-"""Which provider answers: `provider.order`, `only`, `ignore`, `allow_fallbacks`, `models`, and the draw by price."""
+"""Which provider answers: `provider.order`, `only`, `ignore`, `allow_fallbacks`, `models`, and refusals."""
 
-from collections import Counter
 from collections.abc import Callable
-from random import Random
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from gateway.errors import ApiError
-from gateway.routing.bounds import Size
-from gateway.routing.plan import plan
-from providers.canonical import ChatRequest, Message, ProviderPreferences
-from providers.pricing import Price
-from providers.snapshot import Endpoint, Model, Snapshot
-from tests.endpoints import provider
 from tests.upstream import Upstream, failure
 
 Ask = Callable[..., httpx.Response]
-SIZE = Size(prompt=1000, output_limit=100, answers=1)
-
-
-def endpoint(tag: str, price: int | None = 1000, **fields: Any) -> Endpoint:
-    values: dict[str, Any] = {
-        "id": uuid4(),
-        "tag": tag,
-        "model": "acme/m",
-        "provider": provider(tag.split("/")[0]),
-        "upstream_model": "m",
-        "context_length": 8192,
-        "max_prompt_tokens": None,
-        "max_completion_tokens": None,
-        "quantization": "unknown",
-        "supported_parameters": frozenset(),
-        "first_token_timeout_s": None,
-        "price": None if price is None else Price(1, price, price),
-        **fields,
-    }
-    return Endpoint(**values)
-
-
-def snapshot(*endpoints: Endpoint) -> Snapshot:
-    values: dict[str, Any] = dict.fromkeys(Model.__struct_fields__)
-    return Snapshot(providers={}, models={"acme/m": Model(**values | {"slug": "acme/m", "endpoints": endpoints})})
-
-
-def tags(preferences: dict[str, Any], *endpoints: Endpoint, seed: int = 0) -> list[str]:
-    chat = ChatRequest([Message("user", "Hi")], model="acme/m", provider=ProviderPreferences(**preferences))
-    return [found.tag for found in plan(chat, snapshot(*endpoints), SIZE, Random(seed))]
 
 
 @pytest.mark.parametrize(
@@ -95,41 +55,62 @@ def test_models_alone_are_enough(ask: Ask, script: Upstream) -> None:
     assert ask(model=None, models=["acme/other"]).json()["model"] == "acme/other"
 
 
-def test_the_draw_weighs_by_the_inverse_square_of_the_price() -> None:
-    cheap, dear = endpoint("cheap", 1000), endpoint("dear", 3000)
-    first = Counter(tags({}, cheap, dear, seed=seed)[0] for seed in range(4000))
-    # Nine times likelier, as 3² is; 4,000 draws stray by less than this.
-    assert 7.5 < first["cheap"] / first["dear"] < 10.8
+@pytest.mark.parametrize(
+    ("preferences", "field"),
+    [
+        ({"order": "primary"}, "provider.order"),
+        ({"only": [5]}, "provider.only[0]"),
+        ({"ignore": [""]}, "provider.ignore[0]"),
+        ({"allow_fallbacks": "no"}, "provider.allow_fallbacks"),
+        ({"require_parameters": 1}, "provider.require_parameters"),
+        ({"data_collection": "never"}, "provider.data_collection"),
+        ({"zdr": "yes"}, "provider.zdr"),
+        ({"enforce_distillable_text": "yes"}, "provider.enforce_distillable_text"),
+        ({"quantizations": ["fp7"]}, "provider.quantizations[0]"),
+        ({"sort": "beauty"}, "provider.sort"),
+        ({"sort": {"by": "price", "partition": "all"}}, "provider.sort.partition"),
+        ({"max_price": {"prompt": "cheap"}}, "provider.max_price.prompt"),
+        ({"max_price": {"completion": -1}}, "provider.max_price.completion"),
+        ({"preferred_min_throughput": "fast"}, "provider.preferred_min_throughput"),
+        ({"preferred_max_latency": {"p90": -2}}, "provider.preferred_max_latency.p90"),
+    ],
+)
+def test_wrong_preferences_are_400_and_named(ask: Ask, preferences: dict[str, Any], field: str) -> None:
+    response = ask(model="acme/three", provider=preferences)
+    assert response.status_code == 400
+    assert response.json()["error"]["message"].startswith(f"{field}: ")
 
 
-def test_what_is_free_comes_first() -> None:
-    assert all(tags({}, endpoint("paid"), endpoint("free", 0), seed=seed)[0] == "free" for seed in range(50))
+@pytest.mark.parametrize(
+    ("body", "excluded_by"),
+    [
+        ({"provider": {"data_collection": "deny"}}, "data_policy:training"),
+        ({"provider": {"zdr": True}}, "data_policy:zdr"),
+        ({"provider": {"quantizations": ["fp8"]}}, "quantization"),
+        ({"provider": {"max_price": {"prompt": "0.5"}}}, "max_price"),
+        ({"provider": {"require_parameters": True}, "top_k": 3}, "require_parameters"),
+        ({"max_tokens": 5000}, "max_tokens"),
+        ({"content": "word " * 40_000}, "context_length"),
+        ({"modalities": ["text", "image"]}, "output_modalities"),
+    ],
+)
+def test_filters_reach_the_api(ask: Ask, script: Upstream, body: dict[str, Any], excluded_by: str) -> None:
+    response = ask(model="acme/three", **body)
+    assert response.status_code == 404
+    assert response.json()["error"]["availability"]["excluded_by"] == [excluded_by]
+    assert not script.seen()
 
 
-def test_an_endpoint_without_a_price_is_never_called() -> None:
-    assert tags({}, endpoint("priced"), endpoint("unpriced", None)) == ["priced"]
-    with pytest.raises(ApiError) as refused:
-        tags({}, endpoint("unpriced", None))
-    assert refused.value.status == 404
-
-
-def test_a_base_slug_names_all_its_variants_and_a_full_tag_one() -> None:
-    endpoints = [endpoint("acme"), endpoint("acme/turbo"), endpoint("acme/eu"), endpoint("acmeother")]
-    assert sorted(tags({"only": ["acme"]}, *endpoints)) == ["acme", "acme/eu", "acme/turbo"]
-    assert tags({"only": ["acme/eu"]}, *endpoints) == ["acme/eu"]
-
-
-def test_order_puts_the_named_first_and_keeps_the_rest() -> None:
-    endpoints = [endpoint("a"), endpoint("b"), endpoint("c")]
-    for seed in range(20):
-        found = tags({"order": ["c", "a"]}, *endpoints, seed=seed)
-        assert found == ["c", "a", "b"]
-
-
-def test_order_without_fallbacks_keeps_only_the_named() -> None:
-    endpoints = [endpoint("a"), endpoint("b"), endpoint("c")]
-    assert tags({"order": ["c", "a"], "allow_fallbacks": False}, *endpoints) == ["c", "a"]
-
-
-def test_a_prompt_beyond_what_the_price_covers_goes_elsewhere() -> None:
-    assert tags({}, endpoint("small", max_prompt_tokens=400), endpoint("large")) == ["large"]
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"provider": {"max_price": {"prompt": 1, "completion": "2"}}},
+        {"provider": {"require_parameters": True}, "temperature": 0.1, "tools": [{"type": "function"}]},
+        {"provider": {"sort": {"by": "latency"}, "preferred_max_latency": {"p50": 1, "p99": 3}}},
+        {"model": "acme/three:nitro"},
+        {"model": "acme/three:floor", "route": "fallback", "service_tier": "auto"},
+    ],
+)
+def test_preferences_that_hold_are_answered(ask: Ask, script: Upstream, body: dict[str, Any]) -> None:
+    answer = ask(**{"model": "acme/three", **body}).json()
+    assert answer["model"] == "acme/three"
