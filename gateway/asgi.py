@@ -11,10 +11,14 @@ from django.core.asgi import get_asgi_application
 # It sets Django up, which what follows needs when it is imported.
 stock = get_asgi_application()
 
+from django.db import connections  # noqa: E402
+
 from gateway.lean import LeanHandler  # noqa: E402
 from gateway.process import Process  # noqa: E402
 
 SETTLING_S = 5.0
+# Of pages and management APIs; the till has limits of its own, tasks and migrations take their time.
+connections.settings["default"]["OPTIONS"].setdefault("options", "-c statement_timeout=30s -c lock_timeout=10s")
 GC_THRESHOLD = 10_000
 
 lean = LeanHandler("gateway.api.inference_urls")

@@ -7,10 +7,23 @@ from typing import Any
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
+
+
+def watched(url: str) -> str:
+    """A server that vanished without a word is noticed within half a minute; what the URL says itself stands."""
+    if not url:
+        return ""
+    watch: dict[str, Any] = {
+        "keepalives_idle": "10",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "20000",
+    }
+    return make_conninfo("", **(watch | conninfo_to_dict(url)))
 
 
 def database(url: str) -> dict[str, Any]:
@@ -61,7 +74,7 @@ KEY_PEPPER = env.str("TURNPIKE_KEY_PEPPER", default="")
 KEY_RING = env.str("TURNPIKE_KEY_RING", default="")
 
 # Servers
-DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASE_URL = watched(env.str("DATABASE_URL", default=""))
 REDIS_URL = env.str("REDIS_URL", default="")
 if DATABASE_URL and not conninfo_to_dict(DATABASE_URL).get("dbname"):
     raise ImproperlyConfigured("DATABASE_URL names no database.")

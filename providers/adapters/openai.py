@@ -173,8 +173,19 @@ class WireCompletion(Struct):
     system_fingerprint: str | None = None
 
 
+class OddChunk(WireChunk):
+    usage: Any = None
+
+
+class OddCompletion(WireCompletion):
+    usage: Any = None
+
+
 decode_chunk = msgspec.json.Decoder(WireChunk).decode
 decode_completion = msgspec.json.Decoder(WireCompletion).decode
+# Usage that is none must not cost the answer: it is then estimated.
+decode_odd_chunk = msgspec.json.Decoder(OddChunk).decode
+decode_odd_completion = msgspec.json.Decoder(OddCompletion).decode
 
 
 class OpenAI:
@@ -203,7 +214,7 @@ class OpenAI:
 
     def completion(self, body: bytes) -> Completion:
         try:
-            found = decode_completion(body)
+            found = read_completion(body)
         except UNREADABLE as error:
             raise unreadable(error, body) from None
         if not found.choices:
@@ -230,7 +241,7 @@ class OpenAIStream:
 
     def feed(self, payload: bytes) -> Iterable[Event]:
         try:
-            chunk = decode_chunk(payload)
+            chunk = read_chunk(payload)
         except UNREADABLE as error:
             raise unreadable(error, payload) from None
         if chunk.error is not None:
@@ -324,6 +335,24 @@ def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
     """Never empty and one of five; some vendors say "stop" although the answer calls tools."""
     reason = FINISH_REASONS.get(native or "", "stop")
     return "tool_calls" if calls_tools and reason == "stop" else reason
+
+
+def read_completion(body: bytes) -> WireCompletion:
+    try:
+        return decode_completion(body)
+    except msgspec.ValidationError:
+        found = decode_odd_completion(body)
+        found.usage = None
+        return found
+
+
+def read_chunk(payload: bytes) -> WireChunk:
+    try:
+        return decode_chunk(payload)
+    except msgspec.ValidationError:
+        found = decode_odd_chunk(payload)
+        found.usage = None
+        return found
 
 
 def failure(error: WireError | str, payload: bytes) -> Failure:

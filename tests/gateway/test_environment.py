@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from gateway.local import environment, secret_values
+from gateway.settings import watched
 
 
 @pytest.fixture
@@ -69,3 +71,13 @@ def test_a_missing_secret_is_added_to_the_others(data: Path) -> None:
     (data / "secrets.env").write_text("TURNPIKE_KEY_PEPPER=known\n")
     assert secret_values.load_or_create(data)["TURNPIKE_KEY_PEPPER"] == "known"
     assert environment.read_secrets(data).keys() == secret_values.generate().keys()
+
+
+@pytest.mark.parametrize(
+    ("url", "idle"),
+    [("postgresql://a@db.example/x", "10"), ("postgresql://a@db.example/x?keepalives_idle=99", "99"), ("", None)],
+)
+def test_a_server_that_vanished_is_noticed_unless_the_url_says_when(url: str, idle: str | None) -> None:
+    found = conninfo_to_dict(watched(url))
+    assert found.get("keepalives_idle") == idle
+    assert found.get("dbname") == ("x" if url else None)

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.gateway.test_stream import wait_for
 from tests.services import Product
 from tests.sse import content, events
 from tests.upstream import Upstream, chunk
@@ -119,6 +120,17 @@ def test_a_limit_of_the_key_ends_a_stream_too(script: Upstream, shared: Product,
         usage = events(ask(client))[-2]
     assert usage["choices"][0]["finish_reason"] == "length"
     assert usage["usage"]["cost"] <= 0.001
+
+
+def test_the_estimate_for_a_client_that_left_is_no_more_than_it_asked_for(
+    script: Upstream, shared: Product, api: httpx.Client
+) -> None:
+    script.script("one-primary", [chunk({"content": "x" * 400}), {"stall": True}])
+    body = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}], "stream": True, "max_tokens": 20}
+    with api.stream("POST", "/chat/completions", json=body) as response:
+        assert next(response.iter_lines())
+    newest = "SELECT outcome, completion_tokens FROM billing_generation ORDER BY id DESC LIMIT 1"
+    assert wait_for(lambda: shared.sql(newest) == [("cancelled", 20)])
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -311,6 +311,18 @@ def test_usage_without_a_count_is_none() -> None:
     assert list(ADAPTER.stream().feed(b'{"choices": [], %s}' % usage)) == []
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [b'"many"', b'{"prompt_tokens": "many"}', b"[1]", b'{"completion_tokens": 1.5}'],
+)
+def test_usage_that_cannot_be_read_does_not_cost_the_answer(usage: bytes) -> None:
+    whole = ADAPTER.completion(b'{"choices": [{"message": {"content": "x"}}], "usage": %s}' % usage)
+    assert (whole.choices[0].message.content, whole.usage) == ("x", None)
+    (told,) = ADAPTER.stream().feed(b'{"choices": [{"delta": {"content": "x"}}], "usage": %s}' % usage)
+    assert isinstance(told, Content)
+    assert told.choices[0].delta.content == "x"
+
+
 def test_a_long_error_is_cut() -> None:
     assert len(ADAPTER.error(500, {}, b"x" * 10**6).raw) == 2000
     (told,) = ADAPTER.stream().feed(b'{"error": "no", "x": "%s"}' % (b"x" * 10**6))
