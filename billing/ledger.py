@@ -82,6 +82,13 @@ def refund_refused(reference: str, *, reason: str = "") -> LedgerTransaction:
     return _credit_again(reference, Kind.REFUND_REFUSED, Account.REFUNDS, reason)
 
 
+def refunded(organization: Organization, *, amount: int, fee: int = 0, **why: Unpack[Payment]) -> LedgerTransaction:
+    """The payment provider was told there to pay back: its credit goes, even below what is spent."""
+    _must_be_positive("a refund", amount, fee)
+    paid = {Account.FEES: -fee, Account.PAYMENT_CLEARING: amount + fee}
+    return _move(organization, Kind.REFUND_PAID, -amount, paid, _movement(why))
+
+
 def dispute(organization: Organization, *, amount: int, fee: int = 0, **why: Unpack[Payment]) -> LedgerTransaction:
     """Takes back the credit of a disputed payment at once, even below what is spent; and the fee paid with it."""
     _must_be_positive("a dispute", amount, fee)

@@ -327,3 +327,7 @@ class UsageMark(models.Model):
 
     def __str__(self) -> str:
         return f"rolled up until {self.rolled_up_until}"
+
+
+# Django finds an app's models in this module only.
+import billing.payments.models  # noqa: E402, F401

@@ -3,8 +3,11 @@
 from celery import shared_task
 from django.db import connection
 
+from billing import alerts as notices
 from billing import ledger, retention
 from billing import usage as rollups
+from billing.payments import automatic, client, events, open, refunds
+from billing.payments.models import Refund
 
 
 @shared_task
@@ -47,3 +50,25 @@ def partitions() -> None:
 def prune() -> None:
     """Drops the months of generations that need not be kept any more."""
     retention.drop_old_generations()
+
+
+@shared_task
+def payments() -> None:
+    """Automatic top-ups, and what waits for an answer from Stripe."""
+    if client.is_enabled():
+        events.process_waiting()
+        refunds.pay_waiting(Refund.objects.waiting())
+        automatic.run()
+
+
+@shared_task
+def open_top_ups() -> None:
+    """Asks Stripe about top-ups whose end nobody has told."""
+    if client.is_enabled():
+        open.look_after()
+
+
+@shared_task
+def alerts() -> None:
+    """Mail about low credit and used limits."""
+    notices.run()

@@ -54,6 +54,26 @@ def nano(usd: str) -> int:
     return int(amount)
 
 
+def cents(name: str, usd: str) -> int:
+    try:
+        amount = Decimal(usd) * 100
+    except InvalidOperation:
+        raise ImproperlyConfigured(f"{name} is not an amount of USD.") from None
+    if not amount.is_finite() or amount < 0 or amount % 1:
+        raise ImproperlyConfigured(f"{name} must be an amount of USD from 0 up, in whole cents.")
+    return int(amount)
+
+
+def percent(name: str, text: str) -> Decimal:
+    try:
+        share = Decimal(text)
+    except InvalidOperation:
+        raise ImproperlyConfigured(f"{name} is not a number.") from None
+    if not 0 <= share <= 100:
+        raise ImproperlyConfigured(f"{name} must be from 0 to 100.")
+    return share
+
+
 def broker(url: str) -> str:
     """Kombu's spelling of a Redis URL: unix sockets have another scheme and name the database otherwise."""
     return url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
@@ -173,6 +193,26 @@ EMAIL_USE_SSL = mail.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="Turnpike <turnpike@localhost>")
 
+# Payments by Stripe, when there is a key. The webhook secret is what tells Stripe's events from anybody's.
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="").rstrip("/")
+if STRIPE_SECRET_KEY and not STRIPE_SECRET_KEY.startswith(("sk_", "rk_")):
+    raise ImproperlyConfigured("STRIPE_SECRET_KEY must be a secret or restricted key (sk_… or rk_…).")
+if STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET:
+    raise ImproperlyConfigured("STRIPE_SECRET_KEY needs STRIPE_WEBHOOK_SECRET: without it anybody could send events.")
+TOPUP_MIN_CENTS = cents("TOPUP_MIN", env.str("TOPUP_MIN", default="5"))
+TOPUP_MAX_CENTS = cents("TOPUP_MAX", env.str("TOPUP_MAX", default="10000"))
+TOPUP_FEE_PERCENT = percent("TOPUP_FEE_PERCENT", env.str("TOPUP_FEE_PERCENT", default="0"))
+TOPUP_FEE_FIXED_CENTS = cents("TOPUP_FEE_FIXED", env.str("TOPUP_FEE_FIXED", default="0"))
+TOPUP_FEE_MIN_CENTS = cents("TOPUP_FEE_MIN", env.str("TOPUP_FEE_MIN", default="0"))
+# Stripe takes no payment below 50 cents, and none of more than 999,999.99 USD.
+if not 50 <= TOPUP_MIN_CENTS <= TOPUP_MAX_CENTS <= 50_000_000:
+    raise ImproperlyConfigured("TOPUP_MIN must be 0.50 at least, and TOPUP_MAX no less than that and 500000 at most.")
+# Who issues receipts, one line each.
+RECEIPT_ISSUER = env.str("RECEIPT_ISSUER", default="Turnpike").replace("\\n", "\n")
+RECEIPT_FONT = env.str("RECEIPT_FONT", default="")
+
 # What limits on forms count in
 CACHES = {
     "default": {
@@ -251,6 +291,9 @@ CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "billing.tasks.tick", "schedule": 5.2, "options": {"queue": "urgent", "expire_seconds": 5}},
     "post": {"task": "billing.tasks.post", "schedule": 10.0, "options": {"queue": "urgent", "expire_seconds": 10}},
     "expire": {"task": "billing.tasks.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
+    "payments": {"task": "billing.tasks.payments", "schedule": 20.0, "options": {"expire_seconds": 20}},
+    "open-top-ups": {"task": "billing.tasks.open_top_ups", "schedule": 600.0, "options": {"expire_seconds": 600}},
+    "alerts": {"task": "billing.tasks.alerts", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prices": {"task": "providers.tasks.prices", "schedule": 5.0, "options": {"queue": "urgent", "expire_seconds": 5}},
     "probe": {"task": "providers.tasks.probe", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prune-generations": {"task": "billing.tasks.prune", "schedule": 3600.0, "options": {"queue": "slow"}},

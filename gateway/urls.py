@@ -1,6 +1,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from gateway import webhooks
 from gateway.pages.limits import limited
 
 handler400 = "gateway.errors.bad_request"
@@ -16,5 +17,6 @@ admin.site.login = limited("login", address="20/m", email="10/5m")(admin.site.lo
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("gateway.api.urls")),
+    path("webhooks/stripe", webhooks.stripe, name="webhook-stripe"),
     path("", include("gateway.pages.urls")),
 ]

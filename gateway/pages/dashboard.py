@@ -1,4 +1,4 @@
-"""What an organization's members see of its money and requests: dashboard, activity, a generation, credits."""
+"""What an organization's members see of its requests: dashboard, activity, a generation."""
 
 from typing import Any, Never
 
@@ -13,7 +13,7 @@ from accounts import access
 from accounts.models import Membership
 from billing import spending
 from billing.generations import private_id, public_id
-from billing.models import Generation, LedgerEntry
+from billing.models import Generation
 from billing.wallets import wallet_of
 from gateway.pages.chart import bars
 from gateway.pages.tenant import membership, user_of
@@ -63,26 +63,6 @@ def generation(request: HttpRequest, public: str) -> HttpResponse:
     keys = access.all_keys_of(member.organization_id)
     key = keys.filter(pk=found.api_key_id).first() if found.api_key_id else None
     return render(request, "pages/generation.html", {"public_id": public, "generation": found, "key": key})
-
-
-@login_required
-@require_safe
-def credits(request: HttpRequest) -> HttpResponse:
-    """The ledger's entries of the wallet, newest first; `before` is the id of the last one shown."""
-    member = membership(request)
-    entries = access.in_organization(LedgerEntry.objects.all(), member.organization_id)
-    entries = entries.filter(account=LedgerEntry.Account.WALLET).select_related("transaction").order_by("-id")
-    before = request.GET.get("before", "")
-    if before:
-        entries = entries.filter(id__lt=int(before) if before.isdecimal() and len(before) < 19 else not_found())
-    shown = list(entries[: PAGE + 1])
-    context = {
-        "wallet": wallet_of(member.organization_id),
-        "entries": shown[:PAGE],
-        "more": shown[PAGE - 1].pk if len(shown) > PAGE else None,
-        "is_first": not before,
-    }
-    return render(request, "pages/credits.html", context)
 
 
 def not_found() -> Never:

@@ -23,6 +23,11 @@ def usd(nano: int | None) -> str:
 
 
 @register.filter
+def cents(amount: int) -> str:
+    return dollars(Decimal(amount) / 100)
+
+
+@register.filter
 def negative(amount: int) -> int:
     return -amount
 

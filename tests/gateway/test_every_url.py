@@ -13,6 +13,8 @@ from accounts.ids import uuid7
 from accounts.models import Membership, User
 from billing.generations import public_id
 from billing.models import Generation
+from billing.payments.fulfilment import credit
+from billing.payments.models import TopUp
 from gateway.api import urls as api_urls
 from providers.importer import import_catalogue
 from tests.gateway.conftest import catalogue
@@ -37,6 +39,19 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
     "page-activity": LOGGED_IN,
     "page-generation": MEMBERS,
     "page-credits": LOGGED_IN,
+    "page-buy": POST_ONLY,
+    "page-top-up": (302, 302, 302, 404),
+    "page-receipt": MEMBERS,
+    "page-card": POST_ONLY,
+    "page-card-remove": POST_ONLY,
+    # Without Stripe there is nothing to come back from.
+    "page-card-left": (302, 404, 404, 404),
+    "page-automatic": POST_ONLY,
+    "page-alert": POST_ONLY,
+    "page-redeem": POST_ONLY,
+    "page-transactions-csv": LOGGED_IN,
+    "page-usage-csv": LOGGED_IN,
+    "webhook-stripe": (405, 405, 405, 405),
     "page-keys": LOGGED_IN,
     "page-key-new": LOGGED_IN,
     "page-key": MEMBERS,
@@ -97,7 +112,12 @@ def arguments(alice: User) -> dict[str, dict[str, str]]:
     row = Generation.objects.create(
         id=uuid7(), organization_id=organization.pk, outcome="ok", created_at=key.created_at, closed_at=key.created_at
     )
+    top_up = TopUp.objects.create(organization=organization, source="checkout", credit_cents=1000)
+    credit(top_up, intent="pi_1", cents=1000, currency="usd")
     return {
+        "page-top-up": {"id": str(top_up.pk)},
+        "page-receipt": {"id": str(top_up.pk)},
+        "page-card-left": {"session": "cs_1"},
         "page-model": {"slug": "acme/one"},
         "page-generation": {"public": public_id(row.id)},
         "page-key": {"hash": key.hash},
@@ -150,6 +170,15 @@ def test_nobody_changes_what_is_not_theirs(browsers: list[Client], arguments: di
         assert anonymous.post(path)["Location"].startswith("/login")
         assert bob.post(path, {"name": "x"}).status_code == 403
         assert charlie.post(path, {"name": "x"}).status_code == 404
+
+
+def test_only_some_may_pay(browsers: list[Client]) -> None:
+    """Bob develops; Charlie's session is about an organization of their own."""
+    anonymous, alice, bob, _ = browsers
+    for name in ("page-buy", "page-card", "page-card-remove", "page-automatic", "page-alert", "page-redeem"):
+        assert anonymous.post(reverse(name))["Location"].startswith("/login")
+        assert bob.post(reverse(name)).status_code == 403
+        assert alice.post(reverse(name)).status_code in (200, 302)
 
 
 def test_the_admin_is_for_staff(browsers: list[Client]) -> None:

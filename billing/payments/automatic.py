@@ -1,0 +1,138 @@
+"""Automatic top-ups: when less than the threshold is left, the saved card pays, one payment at a time.
+
+Never two at once: a partial unique index allows one that is pending, an advisory lock one process that works on it, and
+Stripe is asked under the top-up's id.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from billing.payments import amounts, client
+from billing.payments.client import Intent
+from billing.payments.errors import Away, Declined, Mismatch, PaymentError
+from billing.payments.fulfilment import close, note_mismatch, settle, settle_intent
+from billing.payments.models import CURRENCY, NANO_PER_CENT, BillingProfile, TopUp
+
+# Of the class of advisory locks that are ours here; the second number is the organization's.
+LOCK_CLASS = 7_301
+
+
+def due() -> QuerySet[BillingProfile]:
+    """What is held for open requests is not counted: most of it comes back."""
+    can_pay = BillingProfile.objects.filter(is_automatic=True).exclude(payment_method="")
+    rested = can_pay.filter(Q(retry_at=None) | Q(retry_at__lte=timezone.now()))
+    left = F("organization__wallet__credit") - F("organization__wallet__spent")
+    return rested.annotate(left=left).filter(left__lt=F("threshold_cents") * NANO_PER_CENT)
+
+
+def run() -> None:
+    """Tops up those who are due, and goes on with what an earlier run could not end."""
+    waiting = TopUp.objects.filter(source=TopUp.Source.AUTOMATIC, status=TopUp.Status.PENDING)
+    for organization_id in {*due().values_list("pk", flat=True), *waiting.values_list("organization", flat=True)}:
+        with _alone(organization_id) as is_alone:
+            if is_alone:
+                _top_up(organization_id)
+
+
+def _top_up(organization_id: UUID) -> None:
+    pending = TopUp.objects.filter(
+        organization=organization_id, source=TopUp.Source.AUTOMATIC, status=TopUp.Status.PENDING
+    ).first()
+    profile = BillingProfile.objects.select_related("organization").get(pk=organization_id)
+    try:
+        if pending is not None:
+            _go_on(pending, profile)
+        elif (begun := _begin(organization_id)) is not None:
+            _charge(begun, profile)
+    except Away:
+        # The row stays pending; the next run asks again.
+        return
+
+
+def _begin(organization_id: UUID) -> TopUp | None:
+    # Asked again under the lock: another run may just have topped up.
+    profile = due().filter(pk=organization_id).first()
+    if profile is None or not amounts.is_allowed(profile.amount_cents):
+        return None
+    try:
+        with transaction.atomic():
+            return TopUp.objects.create(
+                organization_id=organization_id,
+                source=TopUp.Source.AUTOMATIC,
+                credit_cents=profile.amount_cents,
+                fee_cents=amounts.fee(profile.amount_cents),
+            )
+    except IntegrityError:
+        return None
+
+
+def _go_on(top_up: TopUp, profile: BillingProfile) -> None:
+    """Stripe forgets idempotency keys after a day, so a payment that may be there is looked for first."""
+    if not top_up.stripe_intent and profile.stripe_customer:
+        for intent in client.intents(profile.stripe_customer):
+            if intent.metadata.get("top_up") == str(top_up.pk):
+                _note(top_up, intent)
+                return
+    if not top_up.stripe_intent:
+        _charge(top_up, profile)
+        return
+    try:
+        settle(top_up)
+    except Mismatch as error:
+        note_mismatch(top_up, error)
+
+
+def _charge(top_up: TopUp, profile: BillingProfile) -> None:
+    if not profile.payment_method or not profile.stripe_customer:
+        close(top_up, TopUp.Status.FAILED, "There is no card any more.")
+        return
+    params = {
+        "amount": top_up.total_cents,
+        "currency": CURRENCY,
+        "customer": profile.stripe_customer,
+        "payment_method": profile.payment_method,
+        "off_session": "true",
+        "confirm": "true",
+        "metadata": {"top_up": str(top_up.pk)},
+    }
+    try:
+        _note(top_up, client.create_intent(params, key=str(top_up.pk)))
+    except Declined as error:
+        if error.intent:
+            TopUp.objects.filter(pk=top_up.pk).update(stripe_intent=error.intent)
+        close(top_up, TopUp.Status.FAILED, str(error))
+    except Away:
+        raise
+    except PaymentError as error:
+        close(top_up, TopUp.Status.FAILED, str(error))
+
+
+def _note(top_up: TopUp, intent: Intent) -> None:
+    TopUp.objects.filter(pk=top_up.pk).update(stripe_intent=intent.id)
+    if intent.status in ("requires_action", "requires_confirmation"):
+        # Nobody is there to confirm it.
+        client.cancel_intent(intent.id)
+        close(top_up, TopUp.Status.FAILED, "The bank asks the card's owner to confirm each payment.")
+        return
+    try:
+        settle_intent(top_up, intent)
+    except Mismatch as error:
+        note_mismatch(top_up, error)
+
+
+@contextmanager
+def _alone(organization_id: UUID) -> Iterator[bool]:
+    key = int.from_bytes(organization_id.bytes[-4:], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, key])
+        (is_alone,) = cursor.fetchone() or (False,)
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_CLASS, key])
