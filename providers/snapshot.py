@@ -109,6 +109,11 @@ class Model(Struct, frozen=True):
     """Those of them that take new requests."""
     tiers: frozenset[str] = frozenset()
     """Service tiers that some of them are for."""
+    least_context: int = 0
+    """Tokens of prompt and answer that all of them take."""
+    least_prompt: int = 0
+    shared_parameters: frozenset[str] = frozenset()
+    """Those that all of them list."""
 
     def __post_init__(self) -> None:
         routable = tuple(endpoint for endpoint in self.endpoints if endpoint.is_routable)
@@ -116,6 +121,12 @@ class Model(Struct, frozen=True):
         accepting = tuple(endpoint for endpoint in routable if not endpoint.is_draining)
         force_setattr(self, "accepting", accepting)
         force_setattr(self, "tiers", frozenset(one.service_tier for one in accepting if one.service_tier))
+        contexts = [one.context_length for one in accepting]
+        force_setattr(self, "least_context", min(contexts, default=0))
+        prompts = [one.max_prompt_tokens or one.context_length for one in accepting]
+        force_setattr(self, "least_prompt", min(prompts, default=0))
+        listed = [one.supported_parameters for one in accepting]
+        force_setattr(self, "shared_parameters", frozenset.intersection(*listed) if listed else frozenset())
 
     @property
     def is_free(self) -> bool:

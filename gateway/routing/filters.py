@@ -1,7 +1,6 @@
 """What an endpoint must be to get a request at all: each filter has the name under which a refusal tells of it."""
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 
 from msgspec import Struct
 
@@ -11,7 +10,7 @@ from gateway.routing.bounds import Size
 from providers.canonical import ChatRequest, ProviderPreferences, Request
 from providers.preferences import MaxPrice
 from providers.pricing import PICO
-from providers.snapshot import Endpoint
+from providers.snapshot import Endpoint, Model
 
 MILLION = 10**6
 
@@ -23,6 +22,8 @@ class Filter(Struct, frozen=True):
     """Of the request, or whose setting it is."""
     advice: str
     keeps: Callable[[Endpoint], bool]
+    spares: Callable[[Model], bool] | None = None
+    """Whether no endpoint of a model can fall out, so that nobody need look at each."""
 
 
 def filters(request: Request, preferences: ProviderPreferences, policy: Policy, size: Size) -> list[Filter]:
@@ -95,7 +96,8 @@ def of_endpoint(request: Request, preferences: ProviderPreferences) -> list[Filt
         needed = parameters.sent(request)
         advice = f"none takes all of {', '.join(sorted(needed))}; send fewer or drop provider.require_parameters"
         takes_all = lambda endpoint: needed <= parameters.takes(endpoint)  # noqa: E731
-        found.append(Filter("require_parameters", "provider.require_parameters", advice, takes_all))
+        all_take = lambda model: needed <= model.shared_parameters  # noqa: E731
+        found.append(Filter("require_parameters", "provider.require_parameters", advice, takes_all, all_take))
     return found
 
 
@@ -110,7 +112,7 @@ def of_price(limits: MaxPrice | None) -> list[Filter]:
         ("image", limits.image, 1),
         ("audio", limits.audio, 1),
     )
-    return [ceiling(name, int(Decimal(str(limit)) * PICO / units)) for name, limit, units in given if limit is not None]
+    return [ceiling(name, round(float(limit) * PICO / units)) for name, limit, units in given if limit is not None]
 
 
 def ceiling(name: str, most: int) -> Filter:
@@ -142,6 +144,7 @@ def of_length(size: Size) -> list[Filter]:
             "messages",
             f"{asked} too long for each of them; shorten it or ask a model with a longer context",
             lambda one: total <= one.context_length and prompt <= (one.max_prompt_tokens or prompt),
+            lambda model: total <= model.least_context and prompt <= model.least_prompt,
         )
     ]
     if answer:

@@ -32,6 +32,9 @@ UNKNOWN = EndpointView()
 
 
 class View(Protocol):
+    """Asked several times for each endpoint of a request. Keys of a table are best `endpoint_id.int`: a UUID's own
+    hash runs in Python."""
+
     def of(self, endpoint_id: UUID) -> EndpointView: ...
 
 

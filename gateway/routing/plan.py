@@ -16,7 +16,7 @@ from gateway.routing.bounds import Size
 from gateway.routing.filters import Filter, filters
 from gateway.routing.live import View
 from gateway.routing.nothing import nothing_left
-from gateway.routing.ranking import Ranking, ranked, with_the_unfit_last
+from gateway.routing.ranking import Ranking, looked_up, ranked, with_the_unfit_last
 from gateway.routing.requested import Asked, asked
 from providers.canonical import ChatRequest, ProviderPreferences, Request
 from providers.preferences import Sort, SortBy
@@ -64,17 +64,15 @@ def plan(
     if not any(left):
         raise nothing_left([one.model for one in models], wanted.filters)
     chosen = wanted.preferences
+    seen = [looked_up(endpoints, view) for endpoints in left]
     if isinstance(chosen.sort, Sort) and chosen.sort.partition == "none":
-        how = ranking(models[0], wanted)
-        parts = [ranked(list(chain.from_iterable(left)), how, size, view, random)]
+        parts = [ranked(list(chain.from_iterable(seen)), ranking(models[0], wanted), size, random)]
     else:
-        parts = [
-            ranked(endpoints, ranking(model, wanted), size, view, random)
-            for model, endpoints in zip(models, left, strict=True)
-        ]
+        parts = [ranked(found, ranking(model, wanted), size, random) for model, found in zip(models, seen, strict=True)]
     if chosen.allow_fallbacks is False and not chosen.order:
-        parts = [with_the_unfit_last(part, chosen, view)[:1] for part in parts]
-    return with_the_unfit_last([endpoint for part in parts for endpoint in part], chosen, view)
+        parts = [with_the_unfit_last(part, chosen)[:1] for part in parts]
+    found = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
+    return [endpoint for endpoint, _ in with_the_unfit_last(found, chosen)]
 
 
 def read(request: Request, size: Size, policy: Policy) -> Wanted:
@@ -116,10 +114,12 @@ def survivors(model: Asked, wanted: Wanted) -> list[Endpoint]:
     """The endpoints of one model that pass every filter, narrowed to those that take what is wished for."""
     left = list(eligible(model, wanted))
     for one in wanted.filters:
-        left = list(filter(one.keeps, left))
+        if one.spares is None or not one.spares(model.model):
+            left = list(filter(one.keeps, left))
     for parameter in parameters.wished(wanted.request.chat):
-        # Where none takes it the model stays, and the parameter is left out.
-        left = [endpoint for endpoint in left if parameter in parameters.takes(endpoint)] or left
+        if parameter not in model.model.shared_parameters:
+            # Where none takes it the model stays, and the parameter is left out.
+            left = [endpoint for endpoint in left if parameter in parameters.takes(endpoint)] or left
     if wanted.tier == EXCLUSIVE:
         left = [endpoint for endpoint in left if endpoint.service_tier == EXCLUSIVE] or left
     return left
@@ -141,5 +141,5 @@ def ranking(model: Asked, wanted: Wanted) -> Ranking:
     if by is None and wanted.tier == "flex" and "flex" in model.model.tiers:
         by = "price"
     if by is None and wanted.tier == "priority" and "priority" in model.model.tiers:
-        return Ranking(tuple(chosen.order or ()), "throughput", tier_first="priority")
+        return Ranking(tuple(chosen.order or ()), "throughput", puts_tiers_first=True)
     return Ranking(tuple(chosen.order or ()), by)

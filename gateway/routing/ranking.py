@@ -1,21 +1,23 @@
 """In which order endpoints that may answer are tried (reference §4)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import log
 from random import Random
 
 from msgspec import Struct
 
 from gateway.routing.bounds import Size
-from gateway.routing.live import EndpointView, Percentiles, View
+from gateway.routing.live import EndpointView, View
 from providers.canonical import ProviderPreferences
 from providers.preferences import Cutoffs, SortBy
 from providers.snapshot import Endpoint
 
 # What an answer is expected to have of which nothing is known, for comparing prices only.
-EXPECTED_COMPLETION = 512
+EXPECTED_COMPLETION = 512.0
 MILLISECONDS = 1000
 UNKNOWN = float("inf")
-Key = tuple[float | str, ...]
+Key = float | tuple[bool, float]
+Seen = tuple[Endpoint, EndpointView]
 
 
 class Ranking(Struct, frozen=True):
@@ -23,67 +25,88 @@ class Ranking(Struct, frozen=True):
 
     order: tuple[str, ...] = ()
     sort: SortBy | None = None
-    tier_first: str = ""
+    puts_tiers_first: bool = False
 
 
-def ranked(endpoints: Sequence[Endpoint], how: Ranking, size: Size, view: View, random: Random) -> list[Endpoint]:
+def looked_up(endpoints: Iterable[Endpoint], view: View) -> list[Seen]:
+    of = view.of
+    return [(endpoint, of(endpoint.id)) for endpoint in endpoints]
+
+
+def ranked(found: list[Seen], how: Ranking, size: Size, random: Random) -> list[Seen]:
     """`order` first, then a sort, else the draw by price."""
-    if len(endpoints) < 2:
-        return list(endpoints)
+    if len(found) < 2:
+        return found
     if how.order:
-        names = [name.casefold() for name in how.order]
-        return by(endpoints, view, lambda one, _: (place(one, names), cost(one, size, EXPECTED_COMPLETION)))
+        return by(in_order(how.order), found, size)
     match how.sort:
         case None | "exacto":
-            return drawn(endpoints, size, view, random)
+            return drawn(found, size, random)
         case "price":
-            return by(endpoints, view, lambda one, seen: (price(one, size, seen),))
+            return by(lambda one, seen: 0, found, size)
         case "throughput":
-            first = how.tier_first
-            return by(
-                endpoints,
-                view,
-                lambda one, seen: (bool(first) and one.service_tier != first, slowness(seen), price(one, size, seen)),
-            )
+            behind = "" if how.puts_tiers_first else None
+            return by(lambda one, seen: (one.service_tier == behind, slowness(seen)), found, size)
         case "latency":
-            return by(endpoints, view, lambda one, seen: (lateness(seen), price(one, size, seen)))
+            return by(lambda one, seen: lateness(seen), found, size)
 
 
-def by(endpoints: Sequence[Endpoint], view: View, key: Callable[[Endpoint, EndpointView], Key]) -> list[Endpoint]:
-    """Equal ones in the order of their tags, so that the same request finds the same order."""
-    return sorted(endpoints, key=lambda one: (*key(one, view.of(one.id)), one.tag, one.model))
+def by(key: Callable[[Endpoint, EndpointView], Key], found: list[Seen], size: Size) -> list[Seen]:
+    """Equal ones by price and then by tag, so that the same request finds the same order."""
+    costs = prices(found, size)
+    keyed = [
+        (key(one, seen), cost, one.tag, one.model, index)
+        for index, (cost, (one, seen)) in enumerate(zip(costs, found, strict=True))
+    ]
+    keyed.sort()
+    return [found[entry[4]] for entry in keyed]
 
 
-def drawn(endpoints: Sequence[Endpoint], size: Size, view: View, random: Random) -> list[Endpoint]:
+def in_order(names: Sequence[str]) -> Callable[[Endpoint, EndpointView], Key]:
+    """The place of the first name that is the endpoint's; those without one come last."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name.casefold(), place)
+    keys, last = frozenset(places), len(places)
+
+    def key(one: Endpoint, seen: EndpointView) -> Key:
+        hits = keys & one.names
+        return min(map(places.__getitem__, hits)) if hits else last
+
+    return key
+
+
+def drawn(found: list[Seen], size: Size, random: Random) -> list[Seen]:
     """Without replacement, each time with weight 1/price².
 
     What is free comes before, evenly; what the operator gave no weight or had an outage comes after.
     """
     keyed = []
-    for endpoint in endpoints:
-        seen = view.of(endpoint.id)
+    draw = random.random
+    for index, (asked, (endpoint, seen)) in enumerate(zip(prices(found, size), found, strict=True)):
         weight = endpoint.weight
-        asked = price(endpoint, size, seen)
         # Exponential races: the smallest -ln(u)/weight is a weighted draw, and sorting by it is the whole sequence.
-        time = random.expovariate(1.0) * (asked * asked or 1)
-        keyed.append((seen.had_outage, not weight, asked > 0, time / (weight or 1), endpoint))
-    keyed.sort(key=lambda entry: entry[:4])
-    return [entry[4] for entry in keyed]
+        time = -log(1.0 - draw()) * (asked * asked or 1) / (weight or 1)
+        keyed.append((seen.had_outage, not weight, asked > 0, time, index))
+    keyed.sort()
+    return [found[entry[4]] for entry in keyed]
 
 
-def price(endpoint: Endpoint, size: Size, seen: EndpointView) -> int:
-    """What this request is expected to cost there, pico-USD."""
-    mean = seen.mean_completion
-    return cost(endpoint, size, EXPECTED_COMPLETION if mean is None else int(mean))
-
-
-def cost(endpoint: Endpoint, size: Size, completion: int) -> int:
-    found = endpoint.price
-    if found is None:
-        return 0
-    if size.output_limit is not None and size.output_limit < completion:
-        completion = size.output_limit
-    return size.expected_prompt * found.prompt + completion * size.answers * found.completion + (found.request or 0)
+def prices(found: Iterable[Seen], size: Size) -> list[float]:
+    """What this request is expected to cost at each, pico-USD."""
+    prompt, answers = size.expected_prompt, size.answers
+    limit = UNKNOWN if size.output_limit is None else size.output_limit
+    costs = []
+    for endpoint, seen in found:
+        mean = seen.mean_completion
+        completion = EXPECTED_COMPLETION if mean is None else mean
+        price = endpoint.price
+        if price is None:
+            costs.append(0.0)
+            continue
+        completion = answers * (completion if completion < limit else limit)
+        costs.append(prompt * price.prompt + completion * price.completion + (price.request or 0))
+    return costs
 
 
 def slowness(seen: EndpointView) -> float:
@@ -94,39 +117,40 @@ def lateness(seen: EndpointView) -> float:
     return seen.latency.p50 if seen.latency else UNKNOWN
 
 
-def place(endpoint: Endpoint, names: list[str]) -> int:
-    return next((index for index, name in enumerate(names) if name in endpoint.names), len(names))
-
-
-def with_the_unfit_last(endpoints: list[Endpoint], preferences: ProviderPreferences, view: View) -> list[Endpoint]:
+def with_the_unfit_last(found: list[Seen], preferences: ProviderPreferences) -> list[Seen]:
     """Those that miss a preferred figure go to the end, and those that must not be asked now behind them.
 
     This is across models: a fallback model may come before a slow endpoint of the first.
     """
-    least = cutoffs(preferences.preferred_min_throughput)
-    most = cutoffs(preferences.preferred_max_latency)
-    marks = [mark(view.of(endpoint.id), least, most) for endpoint in endpoints]
-    if not any(is_open or is_unfit for is_open, is_unfit in marks):
-        return endpoints
-    paired = sorted(zip(marks, endpoints, strict=True), key=lambda pair: pair[0])
-    return [endpoint for _, endpoint in paired]
+    least = cutoffs(preferences.preferred_min_throughput, 1)
+    most = cutoffs(preferences.preferred_max_latency, MILLISECONDS)
+    if not least and not most:
+        return sorted(found, key=is_open) if any(map(is_open, found)) else found
+    return sorted(found, key=lambda pair: (pair[1].is_open, misses(pair[1], least, most)))
 
 
-def mark(seen: EndpointView, least: Cutoffs | None, most: Cutoffs | None) -> tuple[bool, bool]:
-    """Whether it is not to be asked now, and whether it misses a preference. What is not known misses nothing."""
-    is_slow = least is not None and any(figure < limit for figure, limit in pairs(seen.throughput, least))
-    is_late = most is not None and any(figure > limit * MILLISECONDS for figure, limit in pairs(seen.latency, most))
-    return seen.is_open, is_slow or is_late
+def is_open(pair: Seen) -> bool:
+    return pair[1].is_open
 
 
-def pairs(seen: Percentiles | None, limits: Cutoffs) -> list[tuple[float, float]]:
-    """Each figure that has a limit, and the limit."""
-    if seen is None:
+def cutoffs(given: float | Cutoffs | None, scale: int) -> list[tuple[str, float]]:
+    """Percentiles and their limits; a plain number is the median's."""
+    if given is None:
         return []
-    given = ((name, getattr(limits, name)) for name in Cutoffs.__struct_fields__)
-    return [(getattr(seen, name), limit) for name, limit in given if limit is not None]
+    if not isinstance(given, Cutoffs):
+        return [("p50", given * scale)]
+    limits = ((name, getattr(given, name)) for name in given.__struct_fields__)
+    return [(name, limit * scale) for name, limit in limits if limit is not None]
 
 
-def cutoffs(given: float | Cutoffs | None) -> Cutoffs | None:
-    """A plain number is the median's."""
-    return given if given is None or isinstance(given, Cutoffs) else Cutoffs(p50=given)
+def misses(seen: EndpointView, least: list[tuple[str, float]], most: list[tuple[str, float]]) -> bool:
+    """Whether a figure is on the wrong side. What is not known misses nothing."""
+    if least and seen.throughput is not None:
+        for name, limit in least:
+            if getattr(seen.throughput, name) < limit:
+                return True
+    if most and seen.latency is not None:
+        for name, limit in most:
+            if getattr(seen.latency, name) > limit:
+                return True
+    return False

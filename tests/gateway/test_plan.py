@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -16,20 +15,9 @@ from gateway.routing.live import EndpointView, Percentiles
 from gateway.routing.plan import plan
 from providers.pricing import Price
 from providers.snapshot import Endpoint, Snapshot
-from tests.endpoints import endpoint, model, provider, request, snapshot
+from tests.endpoints import Seen, endpoint, model, provider, request, snapshot
 
 ZDR = partial(provider, trains_on_data=False, retention_days=0)
-
-
-class Seen:
-    """What is known of endpoints, by their tags."""
-
-    def __init__(self, endpoints: tuple[Endpoint, ...], **views: EndpointView) -> None:
-        tags = {endpoint.id: endpoint.tag for endpoint in endpoints}
-        self.views = {key: views[tag] for key, tag in tags.items() if tag in views}
-
-    def of(self, endpoint_id: UUID) -> EndpointView:
-        return self.views.get(endpoint_id, EndpointView())
 
 
 def figures(p50: float, **more: float) -> Percentiles:
@@ -50,7 +38,7 @@ def tags(
         catalogue or snapshot(*endpoints),
         size(asked),
         Random(seed),
-        view=Seen(endpoints, **(seen or {})),
+        view=Seen({one.id: seen[one.tag] for one in endpoints if seen and one.tag in seen}),
         policy=policy or Policy(),
     )
     return [endpoint.tag for endpoint in found]
