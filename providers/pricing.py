@@ -1,11 +1,15 @@
-"""What tokens cost. Prices are pico-USD (1e-12) a token or unit, amounts nano-USD (1e-9)."""
+"""What tokens cost. Prices are pico-USD (1e-12) a token or unit, amounts nano-USD (1e-9): integers, rounded half up."""
 
 import re
 from decimal import Decimal
+from functools import cached_property
 
+import msgspec
 from msgspec import Struct
 
 from providers.canonical import Usage
+from providers.overrides import Override
+from providers.rates import AMOUNTS, MILLION, Rates, mixed_completion, mixed_prompt, part, rates_of
 
 PICO = 10**12
 PICO_PER_NANO = 1000
@@ -14,17 +18,54 @@ MOST_DOLLARS = 1_000_000
 DECIMAL = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
-class Price(Struct, frozen=True):
-    """A price row; None is "not charged apart": cached tokens then cost what prompt tokens do."""
+class Units(Struct, frozen=True):
+    """What a request can count beside tokens, at most."""
+
+    images: int = 0
+    output_images: int = 0
+    searches: int = 0
+
+
+NO_UNITS = Units()
+
+
+class Step(Struct, frozen=True):
+    """The rates of prompts with more tokens than `above`, and the dearest of these and of all shorter prompts."""
+
+    above: int
+    rates: Rates
+    dearest_prompt: int
+    dearest_completion: int
+
+
+class Price(Struct, frozen=True, dict=True):
+    """A price row, or what a customer pays instead. None is "not charged apart": it then costs what its whole does.
+
+    Amounts are before the discount (millionths), as they are published.
+    """
 
     id: int
     prompt: int
     completion: int
     request: int | None = None
     image: int | None = None
+    image_token: int | None = None
+    image_output: int | None = None
+    image_output_token: int | None = None
+    audio: int | None = None
+    audio_output: int | None = None
+    input_audio_cache: int | None = None
+    web_search: int | None = None
+    internal_reasoning: int | None = None
     input_cache_read: int | None = None
     input_cache_write: int | None = None
-    internal_reasoning: int | None = None
+    input_cache_write_1h: int | None = None
+    discount: int = 0
+    overrides: tuple[Override, ...] = ()
+    listed: "Price | None" = None
+    """What the provider asks, where the customer pays something else."""
+
+    # What a request costs
 
     @property
     def is_free(self) -> bool:
@@ -32,33 +73,138 @@ class Price(Struct, frozen=True):
 
     def amount(self, usage: Usage) -> int:
         """nano-USD, rounded once, half up."""
-        return nano(self.prompt_part(usage) + self.completion_part(usage))
+        return (self.prompt_part(usage) + self.completion_part(usage) + PICO_PER_NANO // 2) // PICO_PER_NANO
+
+    def cost(self, usage: Usage) -> int:
+        """What the provider asks for it: nano-USD."""
+        return (self.listed or self).amount(usage)
 
     def prompt_part(self, usage: Usage) -> int:
-        """pico-USD, the price of the request itself included."""
-        read = self.prompt if self.input_cache_read is None else self.input_cache_read
-        write = self.prompt if self.input_cache_write is None else self.input_cache_write
-        plain = usage.prompt - usage.cached - usage.cache_write
-        return plain * self.prompt + usage.cached * read + usage.cache_write * write + (self.request or 0)
+        """pico-USD; fees for the request, its images and searches included."""
+        steps = self.steps
+        rates = (steps[0] if len(steps) == 1 else self._step(usage.prompt)).rates
+        if usage.details is not None:
+            return mixed_prompt(rates, usage, usage.details)
+        prompt, cached, written = usage.prompt, usage.cached, usage.cache_write
+        if not cached and not written:
+            return prompt * rates.prompt + rates.request
+        # Parts beyond their whole are a vendor's slip, and must not make a negative rest.
+        cached = cached if cached < prompt else prompt
+        written = written if written < prompt - cached else prompt - cached
+        plain = prompt - cached - written
+        return plain * rates.prompt + cached * rates.cache_read + written * rates.cache_write + rates.request
 
     def completion_part(self, usage: Usage) -> int:
-        """pico-USD."""
-        reasoning = self.completion if self.internal_reasoning is None else self.internal_reasoning
-        return (usage.completion - usage.reasoning) * self.completion + usage.reasoning * reasoning
+        """pico-USD; images included."""
+        steps = self.steps
+        rates = (steps[0] if len(steps) == 1 else self._step(usage.prompt)).rates
+        if usage.details is not None:
+            return mixed_completion(rates, usage, usage.details)
+        completion, reasoning = usage.completion, usage.reasoning
+        if not reasoning:
+            return completion * rates.completion
+        reasoning = reasoning if reasoning < completion else completion
+        return (completion - reasoning) * rates.completion + reasoning * rates.reasoning
 
-    def bound(self, prompt_tokens: int, completion_tokens: int) -> int:
+    def bound(self, prompt_tokens: int, completion_tokens: int, units: Units = NO_UNITS) -> int:
         """The most that a request of this size can cost: nano-USD, rounded up."""
-        prompt = max(self.prompt, self.input_cache_read or 0, self.input_cache_write or 0)
-        completion = max(self.completion, self.internal_reasoning or 0)
-        return -(-(prompt_tokens * prompt + completion_tokens * completion + (self.request or 0)) // PICO_PER_NANO)
+        step = self._step(prompt_tokens)
+        rates = step.rates
+        total = prompt_tokens * step.dearest_prompt + completion_tokens * step.dearest_completion + rates.request
+        if units is not NO_UNITS:
+            total += units.images * rates.image + units.output_images * rates.image_output
+            total += units.searches * rates.search
+        return -(-total // PICO_PER_NANO)
 
-    def affordable_completion(self, amount: int, prompt_tokens: int) -> int | None:
+    def affordable_completion(self, amount: int, prompt_tokens: int, units: Units = NO_UNITS) -> int | None:
         """How many completion tokens fit into `amount` beside the prompt; None is any number, negative none."""
-        completion = max(self.completion, self.internal_reasoning or 0)
-        rest = amount - self.bound(prompt_tokens, 0)
+        rest = amount - self.bound(prompt_tokens, 0, units)
         if rest < 0:
             return -1
+        completion = self._step(prompt_tokens).dearest_completion
         return rest * PICO_PER_NANO // completion if completion else None
+
+    def expected(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """For comparing endpoints: pico-USD without cache, reasoning and what is no text."""
+        rates = self._step(prompt_tokens).rates
+        return prompt_tokens * rates.prompt + completion_tokens * rates.completion + rates.request
+
+    @cached_property
+    def is_free(self) -> bool:
+        return not any(any(msgspec.structs.astuple(step.rates)) for step in self.steps)
+
+    # Whose and when
+
+    def quoted(self, markup: int, moment: float) -> "Price":
+        """What a customer pays at that moment (seconds since 1970) with a markup in millionths; kept for the next."""
+        found = self if markup == 0 else self._marked_up(markup)
+        return found._at(moment) if found.is_timed else found
+
+    @cached_property
+    def is_timed(self) -> bool:
+        return any(override.is_timed for override in self.overrides)
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """By the prompt's length, ascending. Prices of the clock are in it when `quoted` has found that they hold."""
+        overrides = [override for override in self.overrides if not override.is_timed]
+        steps: list[Step] = []
+        for above in sorted({-1, *(override.above for override in overrides)}):
+            amounts = self._amounts()
+            for override in overrides:
+                if override.above <= above:
+                    amounts |= override.amounts
+            rates = rates_of(amounts, self.discount)
+            prompt, completion = rates.dearest_prompt, rates.dearest_completion
+            if steps:
+                prompt = max(prompt, steps[-1].dearest_prompt)
+                completion = max(completion, steps[-1].dearest_completion)
+            steps.append(Step(above, rates, prompt, completion))
+        return tuple(steps)
+
+    def _step(self, prompt_tokens: int) -> Step:
+        steps = self.steps
+        found = steps[0]
+        if len(steps) > 1:
+            for step in steps:
+                if prompt_tokens <= step.above:
+                    break
+                found = step
+        return found
+
+    def _amounts(self) -> dict[str, int | None]:
+        return {name: getattr(self, name) for name in AMOUNTS}
+
+    @cached_property
+    def _kept(self) -> dict[object, "Price"]:
+        return {}
+
+    def _marked_up(self, markup: int) -> "Price":
+        found = self._kept.get(markup)
+        if found is None:
+            amounts = {name: part(amount, MILLION + markup) for name, amount in self._amounts().items()}
+            overrides = tuple(
+                msgspec.structs.replace(
+                    override, **{name: part(amount, MILLION + markup) for name, amount in override.amounts.items()}
+                )
+                for override in self.overrides
+            )
+            found = msgspec.structs.replace(self, **amounts, overrides=overrides, listed=self)
+            self._kept[markup] = found
+        return found
+
+    def _at(self, moment: float) -> "Price":
+        holding = tuple(override.holds_at(moment) for override in self.overrides)
+        found = self._kept.get(holding)
+        if found is None:
+            overrides = tuple(
+                msgspec.structs.replace(override, utc_start=None, utc_end=None, utc_days=None)
+                for override, holds in zip(self.overrides, holding, strict=True)
+                if holds
+            )
+            listed = self.listed and self.listed._at(moment)
+            found = self._kept[holding] = msgspec.structs.replace(self, overrides=overrides, listed=listed)
+        return found
 
 
 def nano(pico: int) -> int:

@@ -9,6 +9,22 @@ from providers.canonical.request import ReasoningDetail, ToolCall
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
 
+class Details(Struct, frozen=True):
+    """Tokens of kinds that few answers have, each part of its whole, and what is counted beside tokens."""
+
+    cache_write_1h: int = 0
+    """Of `cache_write`, those kept for an hour."""
+    audio: int = 0
+    cached_audio: int = 0
+    """Of `cached` and of `audio`."""
+    image_tokens: int = 0
+    output_audio: int = 0
+    output_image_tokens: int = 0
+    images: int = 0
+    output_images: int = 0
+    searches: int = 0
+
+
 class Usage(Struct, frozen=True):
     """Tokens by the provider's count. `prompt` holds cached and written ones, `completion` the reasoning ones."""
 
@@ -18,6 +34,7 @@ class Usage(Struct, frozen=True):
     cache_write: int = 0
     reasoning: int = 0
     is_estimated: bool = False
+    details: Details | None = None
 
 
 class FunctionDelta(Struct, omit_defaults=True):
