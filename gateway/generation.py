@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType
+from msgspec import Raw, Struct, UnsetType, structs
 
 from accounts.callers import Caller
 from billing.errors import Refused, TillAway
@@ -14,7 +14,7 @@ from billing.holds import Hold
 from billing.items import Admit, Settle
 from gateway.errors import Attempted
 from gateway.routing.bounds import Size
-from providers.canonical import Completion, Content, Request, Usage
+from providers.canonical import Completion, Content, Details, Request, Usage
 from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
@@ -75,15 +75,16 @@ class Generation:
         self.native_finish_reason: str | None = None
         self.first_token: float | None = None
         self.produced = 0
+        self.drawn = 0
 
     # Money
 
     def admission(self, candidates: list[Endpoint]) -> Admit:
         """The hold to ask for: least at the cheapest candidate, the most at the dearest."""
-        prompt, answers = self.size.prompt, self.size.answers
+        prompt, answers, units = self.size.prompt, self.size.answers, self.size.units
         priced = [(endpoint, endpoint.price) for endpoint in candidates if endpoint.price]
-        least = min(price.bound(prompt, self.least_completion * answers) for _, price in priced)
-        want = max(price.bound(prompt, self.output_cap(endpoint) * answers) for endpoint, price in priced)
+        least = min(price.bound(prompt, self.least_completion * answers, units) for _, price in priced)
+        want = max(price.bound(prompt, self.output_cap(endpoint) * answers, units) for endpoint, price in priced)
         caller = self.caller
         return Admit(
             generation=self.id,
@@ -128,9 +129,10 @@ class Generation:
         price, hold = endpoint.price, self.hold
         if price is None or hold is None or (cap is not None and (self.is_streamed or not self.attempts)):
             return cap
-        prompt, answers, most = self.size.prompt, self.size.answers, self.output_cap(endpoint)
-        least = max(price.bound(prompt, self.least_completion * answers), hold.amount + 1)
-        want = price.bound(prompt, (min(most, SLICE) if self.is_streamed else most) * answers)
+        size, most = self.size, self.output_cap(endpoint)
+        least = max(price.bound(size.prompt, self.least_completion * size.answers, size.units), hold.amount + 1)
+        slice_or_all = min(most, SLICE) if self.is_streamed else most
+        want = price.bound(size.prompt, slice_or_all * size.answers, size.units)
         if least <= want:
             try:
                 await hold.extend(least, want)
@@ -143,7 +145,7 @@ class Generation:
         if endpoint.price is None or self.hold is None:
             return None
         cap = affordable = self.output_cap(endpoint)
-        completion = endpoint.price.affordable_completion(self.hold.amount, self.size.prompt)
+        completion = endpoint.price.affordable_completion(self.hold.amount, self.size.prompt, self.size.units)
         if completion is not None:
             affordable = min(cap, completion // self.size.answers)
         if affordable < self.least_completion:
@@ -151,9 +153,16 @@ class Generation:
         return cap if self.is_streamed else affordable
 
     def count(self) -> Usage:
-        """The provider's count, or an estimate from the bytes that passed."""
-        if self.usage is not None:
-            return self.usage
+        """The provider's count, or an estimate from the bytes that passed; images are those that were sent."""
+        usage = self.usage or self._estimate()
+        units = self.size.units
+        if not units.images and not self.drawn:
+            return usage
+        details = usage.details or Details()
+        details = structs.replace(details, images=units.images, output_images=self.drawn or details.output_images)
+        return structs.replace(usage, details=details)
+
+    def _estimate(self) -> Usage:
         completion = -(-self.produced // BYTES_PER_TOKEN)
         if self.size.output_limit is not None:
             completion = min(completion, self.size.output_limit * self.size.answers)
@@ -192,6 +201,7 @@ class Generation:
         self.upstream_id = completion.upstream_id
         self.finish_reason = first.finish_reason
         self.native_finish_reason = first.native_finish_reason
+        self.drawn = sum(len(choice.message.images or ()) for choice in completion.choices)
         if completion.usage is not None:
             self.reported(completion.usage)
         if self.usage is None:
@@ -218,6 +228,8 @@ class Generation:
         for choice in content.choices:
             delta = choice.delta
             self._produced(delta.content, delta.reasoning)
+            if delta.images:
+                self.drawn += len(delta.images)
             if delta.tool_calls:
                 self._produced(*(call.function.arguments for call in delta.tool_calls))
             if choice.finish_reason is not None:

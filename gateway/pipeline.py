@@ -1,9 +1,10 @@
 """The way of a request, step by step. Each step lives in the module that owns it."""
 
 import asyncio
+import time
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from accounts.callers import Caller, Callers
 from billing.errors import HoldGone
@@ -53,7 +54,7 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
     if services.snapshot is EMPTY:
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
-    candidates = plan(request, services.snapshot, dimensions, services.random)
+    candidates = at_this_moment(plan(request, services.snapshot, dimensions, services.random))
     generation = Generation(caller, request, origin, dimensions)
     hold = generation.hold = await services.till.admit(caller.organization_id, generation.admission(candidates))
     if task := asyncio.current_task():
@@ -63,6 +64,14 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
         return await answer(services, skin, generation, hold, candidates)
     except Exception as error:
         raise errors.of_generation(generation.public_id, error) from error
+
+
+def at_this_moment(candidates: list[Endpoint]) -> list[Endpoint]:
+    """With the prices that hold now, whatever the clock says when the answer ends."""
+    if not any(endpoint.price and endpoint.price.is_timed for endpoint in candidates):
+        return candidates
+    now = time.time()
+    return [structs.replace(endpoint, price=endpoint.price and endpoint.price.at(now)) for endpoint in candidates]
 
 
 async def authenticate(callers: Callers, token: str) -> Caller:

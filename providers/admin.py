@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -127,7 +127,7 @@ class PriceHistoryInline(admin.TabularInline):  # type: ignore[type-arg]
     """What the endpoint has cost, newest first."""
 
     model = Price
-    fields = readonly_fields = ("effective_from", *AMOUNTS, "source", "as_of")
+    fields = readonly_fields = ("effective_from", *AMOUNTS, "discount", "overrides", "is_end", "source", "as_of")
     extra = 0
     can_delete = False
     verbose_name_plural = "Price history"
@@ -142,7 +142,7 @@ class PriceHistoryInline(admin.TabularInline):  # type: ignore[type-arg]
 class NewPriceInline(admin.StackedInline):  # type: ignore[type-arg]
     model = Price
     form = PriceForm
-    fields = (("prompt", "completion"), Price.AMOUNTS[2:], ("source", "as_of"))
+    fields = (("prompt", "completion"), *Price.AMOUNTS[2:], "discount", "overrides", "is_end", ("source", "as_of"))
     extra = 1
     max_num = 1
     can_delete = False
@@ -181,11 +181,14 @@ class EndpointAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
         # The prices in force: the newest that has begun.
         prices = Price.objects.filter(endpoint=OuterRef("pk"), effective_from__lte=timezone.now())
-        newest = prices.order_by("-effective_from", "-id")
+        newest = prices.order_by("-effective_from", "-id").annotate(
+            own_prompt=Case(When(is_end=False, then="prompt")),
+            own_completion=Case(When(is_end=False, then="completion")),
+        )
         return (
             Endpoint.objects.select_related("model", "provider")
-            .annotate(current_prompt=Subquery(newest.values("prompt")[:1]))
-            .annotate(current_completion=Subquery(newest.values("completion")[:1]))
+            .annotate(current_prompt=Subquery(newest.values("own_prompt")[:1]))
+            .annotate(current_completion=Subquery(newest.values("own_completion")[:1]))
             .order_by("model__slug", "tag")
         )
 
@@ -209,7 +212,7 @@ class PriceAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("endpoint__provider", "as_of", "effective_from")
     search_fields = ("endpoint__model__slug", "endpoint__tag", "source")
     autocomplete_fields = ("endpoint",)
-    fields = ("endpoint", *Price.AMOUNTS, "source", "as_of")
+    fields = ("endpoint", *Price.AMOUNTS, "discount", "overrides", "is_end", "source", "as_of")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
         later = Q(effective_from__gt=OuterRef("effective_from")) | Q(

@@ -1,5 +1,6 @@
 """Forms of the catalogue's admin pages."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -7,7 +8,9 @@ from django import forms
 from providers import models
 from providers.adapters import WIRES
 from providers.catalogue.format import base_url_misfit
+from providers.overrides import OVERRIDABLE, read
 from providers.pricing import dollars, pico
+from providers.rates import MILLION
 
 
 class DollarsField(forms.CharField):
@@ -24,6 +27,48 @@ class DollarsField(forms.CharField):
             return pico(text)
         except ValueError as error:
             raise forms.ValidationError(str(error)) from None
+
+
+class FractionField(forms.DecimalField):
+    """Millionths inside, a fraction outside."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=0, max_value=1, decimal_places=6, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return Decimal(value) / MILLION if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> int:
+        return int((super().clean(value) or 0) * MILLION)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(self.prepare_value(initial or 0), data or 0)
+
+
+class OverridesField(forms.JSONField):
+    """As the row keeps them inside; prices as decimal strings of USD outside."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+            value = published(value)
+        return super().prepare_value(value)
+
+    def clean(self, value: Any) -> list[dict[str, Any]]:
+        try:
+            return read(super().clean(value) or [])
+        except ValueError as error:
+            raise forms.ValidationError(f"Overrides: {error}.") from None
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(published(initial or []), data or "[]")
+
+
+def published(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: shown(name, value) for name, value in row.items()} for row in rows]
+
+
+def shown(name: str, value: Any) -> Any:
+    return dollars(value) if name in OVERRIDABLE and isinstance(value, int) else value
 
 
 class WordsField(forms.Field):
@@ -140,11 +185,23 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
     prompt = DollarsField()
     completion = DollarsField()
     request = DollarsField(required=False, help_text="A request.")
-    image = DollarsField(required=False, help_text="An image.")
+    image = DollarsField(required=False, help_text="An image of the prompt.")
+    image_token = DollarsField(required=False)
+    image_output = DollarsField(required=False, help_text="An image of the answer.")
+    image_output_token = DollarsField(required=False)
+    audio = DollarsField(required=False)
+    audio_output = DollarsField(required=False)
+    input_audio_cache = DollarsField(required=False)
+    web_search = DollarsField(required=False, help_text="A search.")
+    internal_reasoning = DollarsField(required=False)
     input_cache_read = DollarsField(required=False)
     input_cache_write = DollarsField(required=False)
-    internal_reasoning = DollarsField(required=False)
+    input_cache_write_1h = DollarsField(required=False)
+    discount = FractionField(required=False, help_text="Off every amount: 0.1 is 10 %.")
+    overrides = OverridesField(
+        required=False, help_text='Such as [{"min_prompt_tokens": 200000, "prompt": "0.000004"}]; docs/catalogue.md.'
+    )
 
     class Meta:
         model = models.Price
-        fields = ("endpoint", *models.Price.AMOUNTS, "source", "as_of")
+        fields = ("endpoint", *models.Price.AMOUNTS, "discount", "overrides", "is_end", "source", "as_of")

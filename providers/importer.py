@@ -89,10 +89,17 @@ def _price(row: PriceRow | None, endpoint: Endpoint, current: Price | None, sour
     """Appends when an amount differs from the row in force; another source or date for the same is no change."""
     if row is None:
         return
-    if current is not None and all(getattr(current, name) == amount for name, amount in row.amounts.items()):
-        return
+    if row.is_end:
+        if current is None or current.is_end:
+            return
+        fields = {name: getattr(current, name) for name in (*Price.AMOUNTS, "discount", "overrides")}
+    else:
+        fields = row.fields
+        is_same = current is not None and all(getattr(current, name) == value for name, value in fields.items())
+        if current is not None and is_same and not current.is_end:
+            return
     as_of = row.as_of or datetime.date.today()
-    Price.objects.create(endpoint=endpoint, source=row.source or source, as_of=as_of, **row.amounts)
+    Price.objects.create(endpoint=endpoint, source=row.source or source, as_of=as_of, is_end=row.is_end, **fields)
     counts["price"] += 1
 
 

@@ -1,6 +1,11 @@
 """Prices that hold under conditions: of the prompt's length, of the clock (reference §1.3)."""
 
-from msgspec import Struct
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+
+from providers.dollars import dollars, pico
 
 OVERRIDABLE = (
     "prompt",
@@ -17,6 +22,9 @@ SECONDS_PER_DAY = 86_400
 FIRST_DAY = 3
 
 
+Count = Annotated[int, Meta(ge=0)]
+
+
 class Override(Struct, frozen=True, omit_defaults=True):
     """Prices that replace those of the row when all its conditions hold; of several, the last has the word.
 
@@ -24,7 +32,7 @@ class Override(Struct, frozen=True, omit_defaults=True):
     which may pass midnight; on one of `utc_days`.
     """
 
-    min_prompt_tokens: int | None = None
+    min_prompt_tokens: Count | None = None
     utc_start: int | None = None
     utc_end: int | None = None
     utc_days: tuple[str, ...] | None = None
@@ -56,6 +64,56 @@ class Override(Struct, frozen=True, omit_defaults=True):
             return self.utc_start <= clock < self.utc_end
         return clock >= self.utc_start or clock < self.utc_end
 
+    def published(self) -> dict[str, Any]:
+        """As the API writes it: prices in USD."""
+        conditions = {name: value for name, value in to_builtins(self).items() if name not in OVERRIDABLE}
+        return conditions | {name: dollars(amount) for name, amount in self.amounts.items()}
+
     @property
     def amounts(self) -> dict[str, int]:
         return {name: amount for name in OVERRIDABLE if (amount := getattr(self, name)) is not None}
+
+
+def read(rows: object) -> list[dict[str, Any]]:
+    """The way back from `published`, as price rows keep it. Raises ValueError with a reason."""
+    if not isinstance(rows, list):
+        raise ValueError("must be a list")
+    return [_read(row) for row in rows]
+
+
+def _read(row: object) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise ValueError("each must be an object")
+    if unknown := row.keys() - set(Override.__struct_fields__):
+        raise ValueError(f"{', '.join(sorted(unknown))}: not known")
+    amounts = {name: pico(str(row[name])) for name in OVERRIDABLE if name in row}
+    try:
+        found: dict[str, Any] = to_builtins(convert({**row, **amounts}, Override))
+    except ValidationError as error:
+        raise ValueError(str(error)) from None
+    days = found.get("utc_days", DAYS[:1])
+    if not days or not set(days) <= set(DAYS):
+        raise ValueError(f"utc_days must be of {', '.join(DAYS)}")
+    reason = clock_misfit(found.get("utc_start")) or clock_misfit(found.get("utc_end")) or override_misfit(found)
+    if reason:
+        raise ValueError(reason)
+    return found
+
+
+def clock_misfit(clock: int | None) -> str | None:
+    if clock is None or (0 <= clock < 2400 and clock % 100 < 60):
+        return None
+    return "must be a clock number from 0 to 2359, such as 1630"
+
+
+def override_misfit(given: Mapping[str, object]) -> str | None:
+    """What makes no sense together."""
+    if not given.keys() & set(OVERRIDABLE):
+        return "has no price"
+    if ("utc_start" in given) != ("utc_end" in given):
+        return "needs utc_start and utc_end together"
+    if "utc_start" in given and given["utc_start"] == given["utc_end"]:
+        return "has a window that is never open"
+    if not given.keys() & {"min_prompt_tokens", "utc_start", "utc_days"}:
+        return "has no condition"
+    return None

@@ -1,21 +1,18 @@
 """What tokens cost. Prices are pico-USD (1e-12) a token or unit, amounts nano-USD (1e-9): integers, rounded half up."""
 
-import re
-from decimal import Decimal
 from functools import cached_property
 
 import msgspec
 from msgspec import Struct
 
 from providers.canonical import Usage
+from providers.dollars import PICO, dollars, pico
 from providers.overrides import Override
 from providers.rates import AMOUNTS, MILLION, Rates, mixed_completion, mixed_prompt, part, rates_of
 
-PICO = 10**12
+__all__ = ["PICO", "Price", "Units", "dollars", "nano", "pico"]
+
 PICO_PER_NANO = 1000
-# Far above any price: a figure beyond it was meant per million tokens, or is a slip. The bigint ends later.
-MOST_DOLLARS = 1_000_000
-DECIMAL = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
 class Units(Struct, frozen=True):
@@ -66,10 +63,6 @@ class Price(Struct, frozen=True, dict=True):
     """What the provider asks, where the customer pays something else."""
 
     # What a request costs
-
-    @property
-    def is_free(self) -> bool:
-        return not (self.prompt or self.completion or self.request)
 
     def amount(self, usage: Usage) -> int:
         """nano-USD, rounded once, half up."""
@@ -124,8 +117,8 @@ class Price(Struct, frozen=True, dict=True):
         completion = self._step(prompt_tokens).dearest_completion
         return rest * PICO_PER_NANO // completion if completion else None
 
-    def expected(self, prompt_tokens: int, completion_tokens: int) -> int:
-        """For comparing endpoints: pico-USD without cache, reasoning and what is no text."""
+    def expected(self, prompt_tokens: int, completion_tokens: float) -> float:
+        """For comparing endpoints: pico-USD of plain text."""
         rates = self._step(prompt_tokens).rates
         return prompt_tokens * rates.prompt + completion_tokens * rates.completion + rates.request
 
@@ -135,10 +128,34 @@ class Price(Struct, frozen=True, dict=True):
 
     # Whose and when
 
-    def quoted(self, markup: int, moment: float) -> "Price":
-        """What a customer pays at that moment (seconds since 1970) with a markup in millionths; kept for the next."""
-        found = self if markup == 0 else self._marked_up(markup)
-        return found._at(moment) if found.is_timed else found
+    def marked_up(self, markup: int) -> "Price":
+        """What a customer pays with a markup in millionths."""
+        if markup == 0:
+            return self
+        amounts = {name: part(amount, MILLION + markup) for name, amount in self._amounts().items()}
+        overrides = tuple(
+            msgspec.structs.replace(
+                override, **{name: part(amount, MILLION + markup) for name, amount in override.amounts.items()}
+            )
+            for override in self.overrides
+        )
+        return msgspec.structs.replace(self, **amounts, overrides=overrides, listed=self)
+
+    def at(self, moment: float) -> "Price":
+        """With the prices of the clock that hold then (seconds since 1970)."""
+        if not self.is_timed:
+            return self
+        holding = tuple(override.holds_at(moment) for override in self.overrides)
+        found = self._kept.get(holding)
+        if found is None:
+            overrides = tuple(
+                msgspec.structs.replace(override, utc_start=None, utc_end=None, utc_days=None)
+                for override, holds in zip(self.overrides, holding, strict=True)
+                if holds
+            )
+            listed = self.listed and self.listed.at(moment)
+            found = self._kept[holding] = msgspec.structs.replace(self, overrides=overrides, listed=listed)
+        return found
 
     @cached_property
     def is_timed(self) -> bool:
@@ -146,7 +163,7 @@ class Price(Struct, frozen=True, dict=True):
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:
-        """By the prompt's length, ascending. Prices of the clock are in it when `quoted` has found that they hold."""
+        """By the prompt's length, ascending. Prices of the clock are in it when `at` has found that they hold."""
         overrides = [override for override in self.overrides if not override.is_timed]
         steps: list[Step] = []
         for above in sorted({-1, *(override.above for override in overrides)}):
@@ -176,55 +193,9 @@ class Price(Struct, frozen=True, dict=True):
         return {name: getattr(self, name) for name in AMOUNTS}
 
     @cached_property
-    def _kept(self) -> dict[object, "Price"]:
+    def _kept(self) -> dict[tuple[bool, ...], "Price"]:
         return {}
-
-    def _marked_up(self, markup: int) -> "Price":
-        found = self._kept.get(markup)
-        if found is None:
-            amounts = {name: part(amount, MILLION + markup) for name, amount in self._amounts().items()}
-            overrides = tuple(
-                msgspec.structs.replace(
-                    override, **{name: part(amount, MILLION + markup) for name, amount in override.amounts.items()}
-                )
-                for override in self.overrides
-            )
-            found = msgspec.structs.replace(self, **amounts, overrides=overrides, listed=self)
-            self._kept[markup] = found
-        return found
-
-    def _at(self, moment: float) -> "Price":
-        holding = tuple(override.holds_at(moment) for override in self.overrides)
-        found = self._kept.get(holding)
-        if found is None:
-            overrides = tuple(
-                msgspec.structs.replace(override, utc_start=None, utc_end=None, utc_days=None)
-                for override, holds in zip(self.overrides, holding, strict=True)
-                if holds
-            )
-            listed = self.listed and self.listed._at(moment)
-            found = self._kept[holding] = msgspec.structs.replace(self, overrides=overrides, listed=listed)
-        return found
 
 
 def nano(pico: int) -> int:
     return (pico + PICO_PER_NANO // 2) // PICO_PER_NANO
-
-
-def dollars(pico: int) -> str:
-    """A price as the API writes it: USD per token, a plain decimal string without exponent."""
-    text = format(Decimal(pico) / PICO, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def pico(text: str) -> int:
-    """The way back from `dollars`. Raises ValueError with a reason that can be shown as it is."""
-    match = DECIMAL.fullmatch(text)
-    if match is None:
-        raise ValueError("must be a decimal of USD without sign or exponent, like 0.000001")
-    whole, decimals = match[1], match[2] or ""
-    if len(decimals) > 12:
-        raise ValueError(f"has {len(decimals)} decimals; prices go down to 12")
-    if len(whole) > 18 or int(whole) >= MOST_DOLLARS:
-        raise ValueError(f"must be below {MOST_DOLLARS} USD")
-    return int(whole + decimals.ljust(12, "0"))

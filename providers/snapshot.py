@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from accounts.encryption import DecryptionError
 from providers import models
+from providers.overrides import Override
 from providers.pricing import Price
 
 logger = logging.getLogger(__name__)
@@ -171,7 +173,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Snapshot:
     """Reads what is enabled of the catalogue. Variables are this process's: a missing one switches its provider off."""
     enabled = models.Provider.objects.filter(is_enabled=True).select_related("credential")
     providers = {row.pk: provider(row, environment) for row in enabled}
-    prices = {row.endpoint_id: price(row) for row in models.Price.objects.current()}
+    prices = {row.endpoint_id: price(row) for row in models.Price.objects.current() if not row.is_end}
     by_model: dict[int, list[Endpoint]] = {}
     for row in models.Endpoint.objects.filter(is_enabled=True, provider__in=providers).select_related("model"):
         found = endpoint(row, providers[row.provider_id], prices.get(row.pk))
@@ -260,4 +262,6 @@ def model(row: models.Model, endpoints: list[Endpoint]) -> Model:
 
 
 def price(row: models.Price) -> Price:
-    return Price(id=row.pk, **{name: getattr(row, name) for name in models.Price.AMOUNTS})
+    amounts = {name: getattr(row, name) for name in models.Price.AMOUNTS}
+    overrides = msgspec.convert(row.overrides, tuple[Override, ...])
+    return Price(id=row.pk, **amounts, discount=row.discount, overrides=overrides)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from providers.pricing import Price, dollars
+from providers.rates import AMOUNTS, MILLION
 from providers.snapshot import Endpoint, Model, Provider
 
 NO_DEFAULTS = dict.fromkeys(
@@ -49,11 +50,17 @@ def architecture(model: Model) -> dict[str, Any]:
     }
 
 
-def pricing(price: Price | None) -> dict[str, str]:
+def pricing(price: Price | None) -> dict[str, Any]:
+    """§1.3: amounts before the discount."""
     if price is None:
         return {}
-    amounts = {name: getattr(price, name) for name in price.__struct_fields__ if name != "id"}
-    return {name: dollars(amount) for name, amount in amounts.items() if amount is not None}
+    amounts = {name: getattr(price, name) for name in AMOUNTS}
+    found: dict[str, Any] = {name: dollars(amount) for name, amount in amounts.items() if amount is not None}
+    if price.discount:
+        found["discount"] = price.discount / MILLION
+    if price.overrides:
+        found["overrides"] = [override.published() for override in price.overrides]
+    return found
 
 
 def total(price: Price | None) -> int:

@@ -46,13 +46,13 @@ class Cover:
 
     async def _extend(self) -> bool:
         try:
-            covered, prompt = self._tokens(), self._generation.size.prompt
+            covered, size = self._tokens(), self._generation.size
             least = min(covered + self._generation.least_completion, self._most)
             want = min(covered + self._slice, self._most)
             try:
                 # At least one more: a slice of nearly nothing must not be asked for again and again.
-                least_amount = max(self._price.bound(prompt, least), self._hold.amount + 1)
-                await self._hold.extend(least_amount, self._price.bound(prompt, want))
+                least_amount = max(self._price.bound(size.prompt, least, size.units), self._hold.amount + 1)
+                await self._hold.extend(least_amount, self._price.bound(size.prompt, want, size.units))
             except (Refused, TillAway):
                 self.ask_at = self.ends_at
                 return False
@@ -74,5 +74,6 @@ class Cover:
 
     def _tokens(self) -> int:
         """Of the answer, that the hold pays for beside the prompt."""
-        tokens = self._price.affordable_completion(self._hold.amount, self._generation.size.prompt)
+        size = self._generation.size
+        tokens = self._price.affordable_completion(self._hold.amount, size.prompt, size.units)
         return self._most if tokens is None else max(tokens, 0)

@@ -7,6 +7,7 @@ the bound all the same is an overrun, which settlement handles.
 from msgspec import Struct
 
 from providers.canonical import Part, Request
+from providers.pricing import NO_UNITS, Units
 
 BYTES_PER_TOKEN = 2
 TEXT = ("messages", "tools", "response_format")
@@ -28,6 +29,9 @@ MODALITIES = {
     "video_url": "video",
     "input_video": "video",
 }
+# Of an answer that may draw or search; what it does beyond is an overrun, too.
+OUTPUT_IMAGES = 4
+SEARCHES = 5
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -39,6 +43,8 @@ class Size(Struct, frozen=True):
     answers: int
     inputs: frozenset[str] = NOTHING
     """What the prompt holds besides text, as `input_modalities` names it."""
+    units: Units = NO_UNITS
+    """What can be charged beside tokens."""
 
     @property
     def expected_prompt(self) -> int:
@@ -48,7 +54,7 @@ class Size(Struct, frozen=True):
 
 def size(request: Request) -> Size:
     text = sum(len(memoryview(request.fields[name])) for name in TEXT if name in request.fields)
-    other = 0
+    other = images = 0
     inputs = NOTHING
     for message in request.chat.messages:
         if not isinstance(message.content, list):
@@ -59,8 +65,16 @@ def size(request: Request) -> Size:
                 other += tokens
                 text -= characters
                 inputs |= {modality}
+                images += modality == "image"
     prompt = text // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.chat.messages) + TOKENS_PER_REQUEST
-    return Size(prompt + other, request.chat.output_limit, request.chat.n or 1, inputs)
+    return Size(prompt + other, request.chat.output_limit, request.chat.n or 1, inputs, units(request, images))
+
+
+def units(request: Request, images: int) -> Units:
+    chat = request.chat
+    drawn = OUTPUT_IMAGES * (chat.n or 1) if chat.modalities and "image" in chat.modalities else 0
+    searches = SEARCHES if "web_search_options" in request.fields else 0
+    return Units(images, drawn, searches) if images or drawn or searches else NO_UNITS
 
 
 def measured(part: Part) -> tuple[int, int]:

@@ -105,7 +105,7 @@ def prices(found: Iterable[Seen], size: Size) -> list[float]:
             costs.append(0.0)
             continue
         completion = answers * (completion if completion < limit else limit)
-        costs.append(prompt * price.prompt + completion * price.completion + (price.request or 0))
+        costs.append(price.expected(prompt, completion))
     return costs
 
 

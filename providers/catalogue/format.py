@@ -12,11 +12,14 @@ from django.core.exceptions import ValidationError
 
 from providers import models
 from providers.catalogue.reading import Check, Fields, Problem
+from providers.overrides import DAYS, OVERRIDABLE, clock_misfit, override_misfit
 from providers.preferences import QUANTIZATIONS
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COUNTRY = re.compile(r"[A-Z]{2}")
+# In the place of an endpoint's prices.
+NO_PRICES = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,12 @@ class ProviderRow:
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    amounts: dict[str, int | None]
-    """Pico-USD by the names of Price.AMOUNTS."""
+    fields: dict[str, Any]
+    """By the names of the model's columns; amounts in pico-USD."""
     source: str
     as_of: datetime.date | None
+    is_end: bool = False
+    """There is no price any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,22 +201,45 @@ def _endpoint(row: Fields, providers: Collection[str]) -> EndpointRow:
             "supported_parameters": row.texts("supported_parameters", required=False),
             "first_token_timeout_s": row.count("first_token_timeout_s"),
         },
-        price=_price(row.mapping("prices")),
+        price=_price(row),
     )
     row.done()
     return found
 
 
-def _price(row: Fields | None) -> PriceRow | None:
+def _price(endpoint: Fields) -> PriceRow | None:
+    if endpoint.peek("prices") == NO_PRICES:
+        endpoint.text("prices", longest=10)
+        return PriceRow({}, "", None, is_end=True)
+    row = endpoint.mapping("prices")
     if row is None:
         return None
+    amounts = {name: row.price(name, required=name in ("prompt", "completion")) for name in models.Price.AMOUNTS}
+    overrides = [_override(fields) for fields in row.rows("overrides")]
     found = PriceRow(
-        amounts={name: row.price(name, required=name in ("prompt", "completion")) for name in models.Price.AMOUNTS},
+        fields={**amounts, "discount": row.fraction("discount"), "overrides": overrides},
         source=row.text("source", default="", longest=200),
         as_of=row.date("as_of"),
     )
     row.done()
     return found
+
+
+def _override(row: Fields) -> dict[str, Any]:
+    """Only what is given."""
+    found: dict[str, Any] = {name: row.price(name) for name in OVERRIDABLE}
+    found["min_prompt_tokens"] = row.count("min_prompt_tokens", least=0)
+    for name in ("utc_start", "utc_end"):
+        found[name] = row.count(name, least=0)
+        if reason := clock_misfit(found[name]):
+            row.problem(name, reason)
+    if row.has("utc_days"):
+        found["utc_days"] = row.texts("utc_days", required=True, choices=DAYS)
+    row.done()
+    given = {name: value for name, value in found.items() if value is not None}
+    if reason := override_misfit(given):
+        row.problem("", reason)
+    return given
 
 
 def _like(validator: Callable[[str], None]) -> Check:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from providers.pricing import pico
+from providers.pricing import PICO, pico
+from providers.rates import MILLION
 
 _KINDS = {
     "tag:yaml.org,2002:str": "a text",
@@ -138,6 +139,15 @@ class Fields:
             self.problem(name, str(error))
             return None
 
+    def fraction(self, name: str) -> int:
+        """Millionths, from "0" to "1"; 0 when it is not there."""
+        value = self.price(name)
+        if value is None:
+            return 0
+        if value > PICO or value % (PICO // MILLION):
+            self.problem(name, 'must be a fraction from "0" to "1" with at most 6 decimals')
+        return value // (PICO // MILLION)
+
     def mapping(self, name: str) -> "Fields | None":
         node = self._get(name)
         return None if node is None else Fields(node, self._at(name), self._problems)
@@ -178,7 +188,7 @@ class Fields:
         return False
 
     def _at(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
+        return ".".join(filter(None, (self.path, name)))
 
     def _note(self, line: int, path: str, reason: str) -> None:
         self._problems.append(Problem(line, path, reason))

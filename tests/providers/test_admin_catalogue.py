@@ -194,6 +194,54 @@ def test_saving_a_price_unchanged_appends_nothing(root: Client) -> None:
     assert Price.objects.filter(endpoint=old.endpoint).count() == 1
 
 
+def test_a_price_with_overrides_and_discount_is_shown_as_it_was_written(root: Client) -> None:
+    old = Price.objects.get(endpoint__tag="acme0")
+    overrides = '[{"min_prompt_tokens": 200000, "prompt": "0.000004"}]'
+    form = {"prompt": "0.000001", "completion": "0.000002", "audio": "0.00001", "source": "x", "as_of": "2026-11-22"}
+    form |= {"discount": "0.125", "overrides": overrides}
+    assert root.post(url("price", "change", old.pk), form).status_code == 302
+    new = Price.objects.latest("id")
+    assert (new.discount, new.audio) == (125_000, 10_000_000)
+    assert new.overrides == [{"min_prompt_tokens": 200_000, "prompt": 4_000_000}]
+    html = root.get(url("price", "change", new.pk)).content.decode().replace("&quot;", '"')
+    assert '"prompt": "0.000004"' in html
+    assert 'value="0.125"' in html
+    root.post(url("price", "change", new.pk), form)
+    assert Price.objects.latest("id") == new
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ('{"prompt": "1"}', "must be a list"),
+        ("[7]", "must be an object"),
+        ("[", "Enter a valid JSON"),
+        ('[{"min_prompt_tokens": -1, "prompt": "1"}]', ">= 0"),
+        ('[{"min_prompt_tokens": 1}]', "has no price"),
+        ('[{"prompt": "1"}]', "has no condition"),
+        ('[{"utc_days": ["x"], "prompt": "1"}]', "utc_days must be of monday"),
+        ('[{"utc_days": 5, "prompt": "1"}]', "array"),
+        ('[{"utc_start": -5, "utc_end": 5, "prompt": "1"}]', "must be a clock number"),
+        ('[{"min_prompt_tokens": 1, "prompt": "1e-6"}]', "must be a decimal of USD"),
+        ('[{"min_prompt_tokens": 1, "prompt": 0.5, "image": "1"}]', "image: not known"),
+    ],
+)
+def test_bad_overrides_are_refused(root: Client, overrides: str, reason: str) -> None:
+    old = Price.objects.get(endpoint__tag="acme0")
+    form = {"prompt": "0.000001", "completion": "0.000002", "source": "x", "as_of": "2026-11-22"}
+    reply = root.post(url("price", "change", old.pk), {**form, "overrides": overrides})
+    assert reason in reply.content.decode().replace("&gt;", ">").replace("&#x27;", "'")
+    assert Price.objects.filter(endpoint=old.endpoint).count() == 1
+
+
+def test_a_price_that_has_ended_is_none(root: Client) -> None:
+    old = Price.objects.get(endpoint__tag="acme0")
+    form = {"prompt": "0.000001", "completion": "0.000002", "source": "x", "as_of": "2026-11-22", "is_end": "on"}
+    root.post(url("price", "change", old.pk), form)
+    html = root.get(url("endpoint", "changelist") + "?priced=no").content.decode()
+    assert str(old.endpoint_id) in html
+
+
 def test_price_with_an_exponent_is_refused(root: Client) -> None:
     old = Price.objects.get(endpoint__tag="acme0")
     form = {"prompt": "1e-6", "completion": "0.000002", "source": "x", "as_of": "2026-11-22"}

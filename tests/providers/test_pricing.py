@@ -130,7 +130,7 @@ def test_the_bound_is_never_below_the_amount(price: Price, usage: Usage, more: i
 
 @given(prices, usages(), markups)
 def test_the_bound_holds_for_customers_prices(price: Price, usage: Usage, markup: int) -> None:
-    customers = price.quoted(markup, 0)
+    customers = price.marked_up(markup)
     assert customers.bound(usage.prompt, usage.completion, units(usage)) >= customers.amount(usage) >= 0
     assert customers.cost(usage) == price.amount(usage)
 
@@ -245,12 +245,12 @@ def at(day: int, clock: int) -> int:
 )
 def test_a_window_may_pass_midnight(day: int, clock: int, holds: bool) -> None:
     price = Price(id=1, prompt=4, completion=0, overrides=(Override(utc_start=1630, utc_end=30, prompt=2),))
-    assert price.quoted(0, at(day, clock)).amount(Usage(1000)) == (2 if holds else 4)
+    assert price.at(at(day, clock)).amount(Usage(1000)) == (2 if holds else 4)
 
 
 def test_a_window_within_a_day_ends_before_its_end() -> None:
     price = Price(id=1, prompt=4, completion=0, overrides=(Override(utc_start=100, utc_end=200, prompt=2),))
-    found = [price.quoted(0, at(2, clock)).amount(Usage(1000)) for clock in (59, 100, 159, 200)]
+    found = [price.at(at(2, clock)).amount(Usage(1000)) for clock in (59, 100, 159, 200)]
     assert found == [4, 2, 2, 4]
 
 
@@ -259,7 +259,7 @@ def test_days_are_of_the_moment_and_narrow_a_window() -> None:
     night = Override(utc_days=("monday", "friday"), utc_start=2200, utc_end=600, prompt=1)
     price = Price(id=1, prompt=4, completion=0, overrides=(whole, night))
     moments = [at(0, 0), at(0, 600), at(4, 2200), at(5, 0), at(6, 1200), at(7, 0)]
-    assert [price.quoted(0, moment).amount(Usage(1000)) for moment in moments] == [1, 4, 1, 4, 2, 1]
+    assert [price.at(moment).amount(Usage(1000)) for moment in moments] == [1, 4, 1, 4, 2, 1]
 
 
 def test_conditions_hold_together_and_the_last_has_the_word() -> None:
@@ -272,10 +272,10 @@ def test_conditions_hold_together_and_the_last_has_the_word() -> None:
             Override(utc_start=0, utc_end=600, min_prompt_tokens=1000, prompt=1),
         ),
     )
-    assert price.quoted(0, at(0, 100)).amount(Usage(1000)) == 2
-    assert price.quoted(0, at(0, 100)).amount(Usage(2000)) == 2
-    assert price.quoted(0, at(0, 900)).amount(Usage(2000)) == 4
-    assert price.quoted(0, at(0, 1300)).amount(Usage(2000)) == 8
+    assert price.at(at(0, 100)).amount(Usage(1000)) == 2
+    assert price.at(at(0, 100)).amount(Usage(2000)) == 2
+    assert price.at(at(0, 900)).amount(Usage(2000)) == 4
+    assert price.at(at(0, 1300)).amount(Usage(2000)) == 8
 
 
 # Discount and markup
@@ -301,24 +301,23 @@ def test_a_markup_is_on_every_price_and_on_overrides_and_the_list_price_is_kept(
         image=10,
         overrides=(Override(min_prompt_tokens=10, prompt=2_000_000),),
     )
-    customers = price.quoted(55_000, 0)
+    customers = price.marked_up(55_000)
     assert (customers.id, customers.prompt, customers.completion, customers.image) == (7, 1_055_000, 3, 11)
     assert customers.amount(Usage(10)) == 10_550
     assert (customers.amount(Usage(100)), customers.cost(Usage(100))) == (211_000, 200_000)
-    assert price.quoted(55_000, 0) is customers
-    assert price.quoted(0, 0) is price
+    assert price.marked_up(0) is price
 
 
 def test_free_stays_free() -> None:
     price = Price(id=1, prompt=0, completion=0, request=0)
     assert price.is_free
-    assert price.quoted(3 * MILLION, 0).is_free
+    assert price.marked_up(3 * MILLION).is_free
     assert not Price(id=1, prompt=0, completion=0, overrides=(Override(min_prompt_tokens=5, prompt=1),)).is_free
 
 
 def test_markup_and_clock_together() -> None:
     price = Price(id=1, prompt=4_000, completion=0, overrides=(Override(utc_start=0, utc_end=1200, prompt=2_000),))
-    morning, evening = price.quoted(500_000, at(0, 100)), price.quoted(500_000, at(0, 2000))
+    morning, evening = price.marked_up(500_000).at(at(0, 100)), price.marked_up(500_000).at(at(0, 2000))
     assert (morning.amount(Usage(1000)), morning.cost(Usage(1000))) == (3_000, 2_000)
     assert (evening.amount(Usage(1000)), evening.cost(Usage(1000))) == (6_000, 4_000)
 
