@@ -112,6 +112,8 @@ INSTALLED_APPS = [
     "allauth",
     "gateway.apps.AddressesConfig",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_celery_beat",
     "accounts",
     "billing",
@@ -229,7 +231,21 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "gateway.errors.handle",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Turnpike",
+    "DESCRIPTION": "One API in front of many providers of language models.",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.1.1",
+    "SERVERS": [{"url": "/"}],
+    "POSTPROCESSING_HOOKS": ["gateway.api.openapi.components"],
+    "SERVE_PUBLIC": True,
+    "SERVE_AUTHENTICATION": [],
+    # From our own pages: the browser fetches nothing from elsewhere.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 MAX_BODY_BYTES = 32 * 1024 * 1024
 

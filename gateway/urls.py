@@ -1,7 +1,9 @@
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from gateway import webhooks
+from gateway.api import document
 from gateway.pages.limits import limited
 
 handler400 = "gateway.errors.bad_request"
@@ -18,5 +20,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("gateway.api.urls")),
     path("webhooks/stripe", webhooks.stripe, name="webhook-stripe"),
+    path("openapi.json", document.as_json, name="openapi-json"),
+    path("openapi.yaml", document.as_yaml, name="openapi-yaml"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url="/openapi.json"), name="api-docs"),
     path("", include("gateway.pages.urls")),
 ]

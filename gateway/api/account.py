@@ -15,11 +15,14 @@ from billing.ledger import NANO_PER_USD
 from billing.models import Generation
 from billing.wallets import wallet_of
 from gateway.api.authentication import required
+from gateway.api.openapi import describe, text
+from gateway.api.shapes.account import CreditsAnswer, OneGeneration, OneKeyInfo
 from gateway.errors import ApiError
 
 NOT_LIMITED = {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."}
 
 
+@describe("Account", "What the key may spend and has spent", OneKeyInfo)
 @api_view(["GET"])
 def key(request: Request) -> Response:
     """§1.6; every member is required by the published client."""
@@ -66,6 +69,7 @@ def spending(found: ApiKey, spent: BudgetUsage) -> dict[str, Any]:
     }
 
 
+@describe("Account", "The organization's credits", CreditsAnswer)
 @api_view(["GET"])
 def credits(request: Request) -> Response:
     found = required(request)
@@ -73,6 +77,7 @@ def credits(request: Request) -> Response:
     return Response({"data": {"total_credits": usd(wallet.credit), "total_usage": usd(wallet.spent)}})
 
 
+@describe("Account", "One request and its outcome", OneGeneration, query=[text("id", "`gen-…`", required=True)])
 @api_view(["GET"])
 def generation(request: Request) -> Response:
     found = required(request)

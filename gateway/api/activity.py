@@ -17,6 +17,8 @@ from gateway.api.account import usd
 from gateway.api.authentication import management
 from gateway.api.keys import check_workspace
 from gateway.api.models import snapshot
+from gateway.api.openapi import describe, text
+from gateway.api.shapes.account import Activity
 from gateway.errors import ApiError
 from providers.snapshot import Model
 
@@ -24,6 +26,18 @@ DAYS = 30
 SUMS = ("requests", "charge", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens")
 
 
+@describe(
+    "Account",
+    "What was used, by day and endpoint",
+    Activity,
+    query=[
+        text("date", "YYYY-MM-DD, one of the last 30 completed days (UTC)."),
+        text("api_key_hash", "Of one key."),
+        text("user_id", "Of the keys that a member made."),
+        text("group_by", "`workspace`."),
+        text("workspace_id", "The organization's id."),
+    ],
+)
 @api_view(["GET"])
 def activity(request: Request) -> Response:
     caller = management(request)

@@ -9,10 +9,15 @@ from rest_framework.views import APIView
 
 from gateway import errors, pipeline
 from gateway.api.authentication import bearer
+from gateway.api.openapi import describe, ref
+from gateway.api.shapes.chat import ChatChunk, ChatCompletion
 from gateway.generation import Origin
 from gateway.lean import LeanRequest, StreamResponse
 from gateway.skins.base import Skin
 from gateway.skins.chat import Chat
+from providers.canonical import ChatRequest
+
+SSE = "text/event-stream"
 
 
 class InferenceView(APIView):
@@ -62,6 +67,16 @@ class InferenceView(APIView):
 
 class ChatCompletions(InferenceView):
     skin = Chat()
+
+    @describe(
+        "Inference",
+        "Answers a chat, whole or streamed",
+        ChatCompletion,
+        body=ChatRequest,
+        more={(200, SSE): ref(ChatChunk)},
+    )
+    async def post(self, request: LeanRequest) -> HttpResponseBase:
+        return await super().post(request)
 
 
 def origin(request: LeanRequest) -> Origin:

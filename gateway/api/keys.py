@@ -23,7 +23,9 @@ from billing.ledger import NANO_PER_USD
 from gateway import parse
 from gateway.api.account import spending
 from gateway.api.authentication import management
+from gateway.api.openapi import describe, text
 from gateway.api.parameters import flag, number
+from gateway.api.shapes.account import CreatedKey, Deleted, KeyListing, OneKey
 from gateway.errors import ApiError
 
 PAGE = 100
@@ -32,6 +34,13 @@ MAX_LIMIT_USD = Decimal(10**9)
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Reset = Literal["daily", "weekly", "monthly"]
 Moment = Annotated[datetime, Meta(tz=True)]
+Dollars = Annotated[Decimal, Meta(extra_json_schema={"type": "number", "format": "double"})]
+LISTED = [
+    text("offset", "So many are skipped."),
+    text("include_disabled", "true or false."),
+    text("include_expired", "true or false."),
+    text("workspace_id", "The organization's id."),
+]
 
 
 class External(Struct, forbid_unknown_fields=True):
@@ -45,7 +54,7 @@ class NewKey(Struct, forbid_unknown_fields=True):
     """`include_byok_in_limit` says nothing yet: there are no keys of one's own."""
 
     name: Name
-    limit: Decimal | None = None
+    limit: Dollars | None = None
     limit_reset: Reset | None = None
     expires_at: Moment | None = None
     include_byok_in_limit: bool = False
@@ -57,7 +66,7 @@ class NewKey(Struct, forbid_unknown_fields=True):
 class ChangedKey(Struct, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
-    limit: Decimal | UnsetType | None = UNSET
+    limit: Dollars | UnsetType | None = UNSET
     limit_reset: Reset | UnsetType | None = UNSET
     include_byok_in_limit: bool = False
     workspace_id: UUID | None = None
@@ -68,6 +77,7 @@ changed_key = msgspec.json.Decoder(ChangedKey)
 
 
 class KeyList(APIView):
+    @describe("Keys", "Lists the organization's keys", KeyListing, query=LISTED, operation_id="keys_list")
     def get(self, request: Request) -> Response:
         caller = management(request)
         offset = number(request, "offset", 0, 0)
@@ -81,6 +91,7 @@ class KeyList(APIView):
         spent = budgets.usages(row.pk for row in page)
         return Response({"data": [key_row(row, spent.get(row.pk, UNUSED)) for row in page]})
 
+    @describe("Keys", "Makes a key", CreatedKey, body=NewKey, status=201)
     def post(self, request: Request) -> Response:
         caller = management(request)
         asked = parse.typed(new_key, request.body)
@@ -101,9 +112,11 @@ class KeyList(APIView):
 
 
 class KeyDetail(APIView):
+    @describe("Keys", "One key", OneKey)
     def get(self, request: Request, hash: str) -> Response:
         return answer(own_key(management(request), hash))
 
+    @describe("Keys", "Changes a key", OneKey, body=ChangedKey)
     def patch(self, request: Request, hash: str) -> Response:
         caller = management(request)
         row = own_key(caller, hash)
@@ -116,6 +129,7 @@ class KeyDetail(APIView):
             record(request, caller, Verb.UPDATE, row, told)
         return answer(row)
 
+    @describe("Keys", "Deletes a key for good", Deleted)
     def delete(self, request: Request, hash: str) -> Response:
         caller = management(request)
         row = own_key(caller, hash)

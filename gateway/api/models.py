@@ -13,9 +13,18 @@ from rest_framework.response import Response
 
 from billing import usage
 from gateway.api.authentication import required
-from gateway.api.model_query import Known, select
+from gateway.api.model_query import FILTERS, SORTS, Known, select
+from gateway.api.openapi import describe, text
 from gateway.api.parameters import flag, number
 from gateway.api.rows import architecture, endpoint_row, model_row, provider_row
+from gateway.api.shapes.catalogue import (
+    EndpointList,
+    ModelCount,
+    ModelList,
+    OneModel,
+    OneModelEndpoints,
+    ProviderList,
+)
 from gateway.errors import ApiError
 from gateway.pipeline import Services
 from gateway.routing import live
@@ -25,8 +34,24 @@ DEFAULT_LIMIT = 500
 MAX_LIMIT = 1000
 ROUTING_VARIANTS = frozenset({"nitro", "floor", "exacto", "online"})
 POPULARITY_SECONDS = 60
+QUERY = [
+    text("output_modalities", "A list; `text` unless said, `all` for every model."),
+    text("sort", "The order.", enum=list(SORTS)),
+    text("offset", "With `limit`: where the page begins."),
+    text("limit", "With `offset`: at most so many, 1000 at most."),
+    *(text(name, "See the list of filters.") for name in FILTERS),
+]
+RSS = text("use_rss", "The list as RSS.", enum=["true", "false"])
 
 
+@describe(
+    "Models",
+    "Lists what can be called",
+    ModelList,
+    query=[*QUERY, RSS],
+    more={(200, "application/rss+xml"): {"type": "string"}},
+    is_public=True,
+)
 @api_view(["GET"])
 def list_models(request: Request) -> Response | HttpResponse:
     if flag(request, "use_rss"):
@@ -34,6 +59,7 @@ def list_models(request: Request) -> Response | HttpResponse:
     return listed(request, selected(request))
 
 
+@describe("Models", "Counts them", ModelCount, query=QUERY[:1], is_public=True)
 @api_view(["GET"])
 def count_models(request: Request) -> Response:
     outputs = request.query_params.get("output_modalities", "text")
@@ -41,6 +67,7 @@ def count_models(request: Request) -> Response:
     return Response({"data": {"count": len(models)}})
 
 
+@describe("Models", "Lists what the key may use", ModelList, query=QUERY)
 @api_view(["GET"])
 def list_own_models(request: Request) -> Response:
     """What the caller's key may use."""
@@ -48,11 +75,13 @@ def list_own_models(request: Request) -> Response:
     return listed(request, selected(request))
 
 
+@describe("Models", "Lists models that answer embeddings", ModelList, query=QUERY, is_public=True)
 @api_view(["GET"])
 def list_embedding_models(request: Request) -> Response:
     return listed(request, selected(request, output_modalities="embeddings"))
 
 
+@describe("Models", "One model", OneModel, is_public=True)
 @api_view(["GET"])
 def one_model(request: Request, author: str, slug: str) -> Response:
     model = snapshot(request).models.get(without_routing(author, slug))
@@ -61,6 +90,7 @@ def one_model(request: Request, author: str, slug: str) -> Response:
     return Response({"data": model_row(model)})
 
 
+@describe("Models", "A model's endpoints", OneModelEndpoints, is_public=True)
 @api_view(["GET"])
 def list_endpoints(request: Request, author: str, slug: str) -> Response:
     """A routing suffix is dropped; a catalogue suffix without a row is an empty list, not an error."""
@@ -85,6 +115,7 @@ def list_endpoints(request: Request, author: str, slug: str) -> Response:
     )
 
 
+@describe("Models", "Endpoints without data retention", EndpointList, is_public=True)
 @api_view(["GET"])
 def list_zdr_endpoints(request: Request) -> Response:
     """Of providers that keep nothing and learn from nothing."""
@@ -97,6 +128,7 @@ def list_zdr_endpoints(request: Request) -> Response:
     return Response({"data": rows})
 
 
+@describe("Models", "Lists providers", ProviderList, is_public=True)
 @api_view(["GET"])
 def list_providers(request: Request) -> Response:
     rows = [provider_row(provider) for provider in snapshot(request).providers.values()]

@@ -1,7 +1,6 @@
 """POST /auth/keys and /auth/keys/code: OAuth PKCE without a client registration (§1.10). The page is /auth."""
 
 import zlib
-from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -19,7 +18,9 @@ from accounts.codes import BadCode, MethodMismatch
 from accounts.models import ApiKey
 from gateway import parse
 from gateway.api.authentication import required
-from gateway.api.keys import Moment, Reset, check_workspace, future, nano, printable
+from gateway.api.keys import Dollars, Moment, Reset, check_workspace, future, nano, printable
+from gateway.api.openapi import describe
+from gateway.api.shapes.account import CreatedCode, ExchangedKey
 from gateway.errors import ApiError
 
 Method = Literal["S256", "plain"]
@@ -36,7 +37,7 @@ class NewCode(Struct):
     callback_url: str
     code_challenge: Challenge | None = None
     code_challenge_method: Method | None = None
-    limit: Decimal | None = None
+    limit: Dollars | None = None
     usage_limit_type: Reset | None = None
     expires_at: Moment | None = None
     key_label: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
@@ -47,6 +48,7 @@ exchange_body = msgspec.json.Decoder(Exchange)
 new_code_body = msgspec.json.Decoder(NewCode)
 
 
+@describe("Keys", "Exchanges an authorization code for a key", ExchangedKey, body=Exchange, is_public=True)
 @api_view(["POST"])
 def exchange(request: Request) -> Response:
     """The code is the authentication."""
@@ -64,6 +66,7 @@ def exchange(request: Request) -> Response:
     return Response({"key": token, "user_id": key.created_by_id and str(key.created_by_id)})
 
 
+@describe("Keys", "Makes an authorization code", CreatedCode, body=NewCode)
 @api_view(["POST"])
 def create_code(request: Request) -> Response:
     """On the server of who has a key already. What a limited key could hand out would escape its limit."""

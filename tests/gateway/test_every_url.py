@@ -30,6 +30,9 @@ POST_ONLY = (302, 405, 405, 405)
 LOGGED_OUT = (200, 302, 302, 302)
 PAGES: dict[str, tuple[int, int, int, int]] = {
     "home": EVERYBODY,
+    "openapi-json": EVERYBODY,
+    "openapi-yaml": EVERYBODY,
+    "api-docs": EVERYBODY,
     "page-models": EVERYBODY,
     "page-model": EVERYBODY,
     "dashboard": LOGGED_IN,
