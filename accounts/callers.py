@@ -16,7 +16,7 @@ from django.db import close_old_connections
 from msgspec import Struct
 
 from accounts import keys
-from accounts.models import ApiKey, Window
+from accounts.models import ApiKey, Membership, Window
 
 KEPT_S = 10.0
 MAX_KEPT = 100_000
@@ -30,8 +30,12 @@ class Caller(Struct, frozen=True):
     organization_id: UUID
     user_id: UUID | None
     is_management: bool
-    limit_nano: int | None
-    limit_reset: Window | None
+    # What the till counts against: the key, then what an administrator has limited.
+    budgets: tuple[UUID, ...]
+    limits: tuple[int | None, ...]
+    windows: tuple[Window | None, ...]
+    requests_per_minute: int | None
+    organization_requests_per_minute: int | None
     expires_at: datetime | None
 
     @property
@@ -98,16 +102,27 @@ class Callers:
 def find(key_hash: str) -> Caller | None:
     # This thread serves no request of Django's, so nobody else lets go of a connection that died.
     close_old_connections()
-    row = ApiKey.objects.live().filter(hash=key_hash).first()
+    row = ApiKey.objects.live().filter(hash=key_hash).select_related("organization").first()
     if row is None:
         return None
+    budgeted = [one for one in (row.organization, membership(row)) if one is not None and one.budget_nano is not None]
     return Caller(
         key_id=row.pk,
         hash=row.hash,
         organization_id=row.organization_id,
         user_id=row.created_by_id,
         is_management=row.is_management,
-        limit_nano=row.limit_nano,
-        limit_reset=row.window,
+        budgets=(row.pk, *(one.budget_id for one in budgeted)),
+        limits=(row.limit_nano, *(one.budget_nano for one in budgeted)),
+        windows=(row.window, *(one.budget_window for one in budgeted)),
+        requests_per_minute=row.requests_per_minute,
+        organization_requests_per_minute=row.organization.requests_per_minute,
         expires_at=row.expires_at,
     )
+
+
+def membership(key: ApiKey) -> Membership | None:
+    """Of who made the key: what it spends is theirs."""
+    if key.created_by_id is None:
+        return None
+    return Membership.objects.filter(organization_id=key.organization_id, user_id=key.created_by_id).first()

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, cast
+from uuid import UUID, uuid5
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -67,12 +68,43 @@ class OrganizationManager(models.Manager["Organization"]):
         return organization
 
 
-class Organization(models.Model):
+# How often a spending limit begins anew: at 00:00 UTC, weeks on Monday.
+Window = Literal["daily", "weekly", "monthly"]
+
+
+class Budgeted(models.Model):
+    """What an administrator lets somebody spend (`billing.budgets.set_budget` writes it, and begins to count)."""
+
+    class Every(models.TextChoices):
+        DAILY = "daily"
+        WEEKLY = "weekly"
+        MONTHLY = "monthly"
+
+    budget_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending budget in nano-USD.")
+    budget_reset = models.CharField(max_length=8, choices=Every.choices, blank=True, help_text="Empty: for all time.")
+
+    class Meta:
+        abstract = True
+
+    @property
+    def budget_id(self) -> UUID:
+        """Of the counters that belong to it."""
+        raise NotImplementedError
+
+    @property
+    def budget_window(self) -> Window | None:
+        return cast(Window, self.budget_reset) if self.budget_reset else None
+
+
+class Organization(Budgeted):
     """The tenant: owns keys, wallet and settings."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200)
     is_personal = models.BooleanField(default=False)
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of all its keys; empty: no limit."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
 
@@ -81,8 +113,12 @@ class Organization(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def budget_id(self) -> UUID:
+        return self.pk
 
-class Membership(models.Model):
+
+class Membership(Budgeted):
     class Role(models.TextChoices):
         OWNER = "owner"
         ADMIN = "admin"
@@ -101,9 +137,10 @@ class Membership(models.Model):
     def __str__(self) -> str:
         return f"{self.user} in {self.organization} as {self.role}"
 
-
-# How often a spending limit begins anew: at 00:00 UTC, weeks on Monday.
-Window = Literal["daily", "weekly", "monthly"]
+    @property
+    def budget_id(self) -> UUID:
+        """Made of both, so that who leaves and comes back has spent what they have spent."""
+        return uuid5(self.organization_id, str(self.user_id))
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -131,6 +168,7 @@ class ApiKey(models.Model):
     is_disabled = models.BooleanField(default=False)
     limit_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending limit in nano-USD.")
     limit_reset = models.CharField(max_length=8, choices=Reset.choices, blank=True)
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
     expires_at = models.DateTimeField(null=True, blank=True)
     external_user = models.CharField(  # noqa: DJ001  the API tells null from a word
         max_length=256, null=True, blank=True, help_text="For whom an integrator made it, as their own system says."

@@ -1,14 +1,17 @@
 """What was used under a budget, by period. The till keeps the counters; a period that has passed counts as 0."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Case, Expression, OuterRef, Subquery, When
 from django.db.models.functions import Coalesce
 from msgspec import Struct
 
-from billing.models import Budget
+from accounts.models import ApiKey, Membership, Organization, Window
+from billing.models import Budget, Wallet
+from billing.spending import by_day
 
 
 class BudgetUsage(Struct, frozen=True):
@@ -43,6 +46,61 @@ def _current(row: Budget, today: date) -> BudgetUsage:
         week=row.used_week if row.week == today - timedelta(days=today.weekday()) else 0,
         month=row.used_month if row.month == today.replace(day=1) else 0,
     )
+
+
+def set_budget(row: Organization | Membership, nano: int | None, reset: str) -> None:
+    """What an organization, or one of its members with all keys that they made, may spend. None: as it likes.
+
+    It counts what its periods have seen so far; requests that are open at this moment are not in it.
+    """
+    begins = row.budget_nano is None and nano is not None
+    row.budget_nano, row.budget_reset = nano, reset
+    organization = row if isinstance(row, Organization) else row.organization
+    with transaction.atomic():
+        if begins:
+            # The till waits, so that nothing closes between the sums and their being written.
+            Wallet.objects.for_organization(organization)
+            Wallet.objects.select_for_update(no_key=True).get(pk=organization.pk)
+            _count_from_now(row, organization)
+        row.save(update_fields=["budget_nano", "budget_reset"])
+
+
+def _count_from_now(row: Organization | Membership, organization: Organization) -> None:
+    keys = None
+    if isinstance(row, Membership):
+        made = ApiKey.objects.filter(organization=organization, created_by_id=row.user_id)
+        keys = list(made.values_list("pk", flat=True))
+    today = datetime.now(UTC).date()
+    age = (today - organization.created_at.astimezone(UTC).date()).days
+    spent = by_day(organization.pk, days=max(age, 31) + 1, keys=keys)
+    week, month = today - timedelta(days=today.weekday()), today.replace(day=1)
+    Budget.objects.update_or_create(
+        pk=row.budget_id,
+        defaults={
+            "used": sum(day.charge for day in spent),
+            "day": today,
+            "used_day": spent[-1].charge,
+            "week": week,
+            "used_week": sum(day.charge for day in spent if day.date >= week),
+            "month": month,
+            "used_month": sum(day.charge for day in spent if day.date >= month),
+        },
+    )
+
+
+def resets_at(window: Window | None, now: datetime) -> datetime | None:
+    """When the running period ends: at 00:00 UTC, weeks on Monday."""
+    today = now.astimezone(UTC).date()
+    match window:
+        case "daily":
+            first = today + timedelta(days=1)
+        case "weekly":
+            first = today + timedelta(days=7 - today.weekday())
+        case "monthly":
+            first = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+        case _:
+            return None
+    return datetime.combine(first, time(), UTC)
 
 
 def used_now() -> Expression:

@@ -5,8 +5,10 @@ from uuid import uuid4
 
 from django import forms
 
-from accounts.models import ApiKey
+from accounts.forms import MembershipForm
+from accounts.models import ApiKey, Membership, Organization
 from billing import money
+from billing.budgets import set_budget
 
 
 class UsdField(forms.CharField):
@@ -43,10 +45,48 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the type
 
     class Meta:
         model = ApiKey
-        fields = ("name", "is_disabled", "limit_nano", "limit_reset", "expires_at")
+        fields = ("name", "is_disabled", "limit_nano", "limit_reset", "requests_per_minute", "expires_at")
 
     def clean_limit_nano(self) -> int | None:
         limit: int | None = self.cleaned_data["limit_nano"]
         if limit is not None and limit < 0:
             raise forms.ValidationError("It must not be below 0.")
         return limit
+
+
+class BudgetForm(forms.ModelForm):  # type: ignore[type-arg]
+    """For what has a budget."""
+
+    budget_nano = UsdField(required=False, label="Budget (USD)", help_text="What it may spend; empty for no budget.")
+
+    def clean_budget_nano(self) -> int | None:
+        budget: int | None = self.cleaned_data["budget_nano"]
+        if budget is not None and budget < 0:
+            raise forms.ValidationError("It must not be below 0.")
+        return budget
+
+    def save(self, commit: bool = True) -> Any:
+        if commit:
+            self.save_with_budget()
+            return self.instance
+        return super().save(commit=False)
+
+    def save_with_budget(self) -> None:
+        row = self.instance
+        nano, reset = row.budget_nano, row.budget_reset
+        row.budget_nano, row.budget_reset = self.initial.get("budget_nano"), self.initial.get("budget_reset", "")
+        row.save()
+        if (nano, reset) != (row.budget_nano, row.budget_reset):
+            set_budget(row, nano, reset)
+
+
+class OrganizationForm(BudgetForm):
+    class Meta:
+        model = Organization
+        fields = ("name", "budget_nano", "budget_reset", "requests_per_minute")
+
+
+class MemberForm(BudgetForm, MembershipForm):
+    class Meta:
+        model = Membership
+        fields = ("user", "role", "budget_nano", "budget_reset")

@@ -3,6 +3,7 @@
 So the days add up to the wallet's `spent` whether or not the last roll-up has run.
 """
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
@@ -25,16 +26,18 @@ class Day(Struct, frozen=True):
     charge: int
 
 
-def by_day(organization_id: UUID, *, days: int) -> list[Day]:
-    """The last `days` days in UTC, today included, each there even when nothing was spent."""
+def by_day(organization_id: UUID, *, days: int, keys: Collection[UUID] | None = None) -> list[Day]:
+    """The last `days` days in UTC, today included, each there even when nothing was spent; of these keys, if given."""
     today = datetime.now(UTC).date()
     first = today - timedelta(days=days - 1)
     live_from = max(first, _rolled_up_before() or first)
     charges: dict[date, int] = {}
     rolled_up = UsageDay.objects.filter(organization_id=organization_id, day__gte=first, day__lt=live_from)
+    if keys is not None:
+        rolled_up = rolled_up.filter(api_key_id__in=keys)
     for day, charge in rolled_up.values_list("day").annotate(Sum("charge")):
         charges[day] = charge
-    for day, charge in _live(organization_id, live_from):
+    for day, charge in _live(organization_id, live_from, keys):
         charges[day] = charge
     wanted = (first + timedelta(days=number) for number in range(days))
     return [Day(day, charges.get(day, 0)) for day in wanted]
@@ -46,9 +49,11 @@ def _rolled_up_before() -> date | None:
     return None if mark is None else (mark.rolled_up_until - LATE).astimezone(UTC).date()
 
 
-def _live(organization_id: UUID, since: date) -> list[tuple[date, int]]:
+def _live(organization_id: UUID, since: date, keys: Collection[UUID] | None) -> list[tuple[date, int]]:
     start = datetime.combine(since, time(), UTC)
     rows = Generation.objects.filter(
         organization_id=organization_id, id__gte=first_id(start - LONGEST), closed_at__gte=start
     )
+    if keys is not None:
+        rows = rows.filter(api_key_id__in=keys)
     return list(rows.values_list(TruncDate("closed_at", tzinfo=UTC)).annotate(Sum("charge")))

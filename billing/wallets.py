@@ -2,11 +2,22 @@
 
 from uuid import UUID
 
+from django.db.models import Sum
+
 from accounts.access import in_organization
-from billing.models import Wallet
+from billing.models import LedgerEntry, LedgerTransaction, Wallet
 
 
 def wallet_of(organization_id: UUID) -> Wallet:
     """An empty one where no money ever was; it is not saved."""
     found = in_organization(Wallet.objects.all(), organization_id).first()
     return found or Wallet(organization_id=organization_id)
+
+
+def given_in_all(organization_id: UUID) -> int:
+    """Credit that was ever bought or granted, nano-USD."""
+    kinds = (LedgerTransaction.Kind.TOP_UP, LedgerTransaction.Kind.GRANT)
+    rows = in_organization(LedgerEntry.objects.all(), organization_id)
+    entries = rows.filter(account=LedgerEntry.Account.WALLET, transaction__kind__in=kinds)
+    total: int | None = entries.aggregate(total=Sum("amount"))["total"]
+    return total or 0

@@ -14,8 +14,7 @@ from django.views import defaults
 from msgspec import Struct
 from rest_framework import exceptions
 
-from billing.errors import HoldGone, KeyRevoked, Refused, TillAway, TillError
-from billing.ledger import NANO_PER_USD
+from billing.errors import HoldGone, KeyRevoked, TillAway, TillError
 from providers.errors import Kind, UpstreamError
 from providers.snapshot import Provider
 
@@ -71,6 +70,7 @@ class ApiError(Exception):
         metadata: Mapping[str, object] | None = None,
         availability: Mapping[str, object] | None = None,
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -79,6 +79,7 @@ class ApiError(Exception):
         self.metadata = metadata or {}
         self.availability = availability
         self.retry_after = retry_after
+        self.headers = headers or {}
         self.generation = ""
 
     def body(self) -> dict[str, Any]:
@@ -97,6 +98,8 @@ class ApiError(Exception):
         response = HttpResponse(said, status=self.status, content_type=JSON)
         if self.retry_after is not None:
             response["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+        for name, value in self.headers.items():
+            response[name] = value
         if self.status == 401:
             response["WWW-Authenticate"] = "Bearer"
         if self.generation:
@@ -117,8 +120,6 @@ def translate(error: BaseException) -> ApiError:
     match error:
         case ApiError():
             return error
-        case Refused():
-            return refused(error)
         case KeyRevoked():
             return ApiError(401, "This API key is disabled, deleted or expired.")
         case TillAway() | OperationalError() | InterfaceError():
@@ -167,30 +168,6 @@ def upstream(error: UpstreamError, provider: Provider, earlier: list[Attempted])
 def without_secret(text: str, provider: Provider) -> str:
     """Some servers repeat in an error what they were sent, the operator's key included."""
     return text.replace(provider.secret, "[key]") if provider.secret else text
-
-
-def refused(error: Refused) -> ApiError:
-    asked = f"This request needs at least ${usd(error.least)}"
-    if error.by == "credits":
-        source, what = "openrouter_credits", "your organization's credits"
-        hint = "Add credits, or ask for fewer tokens with a lower max_tokens."
-    else:
-        source, what = "openrouter_key_limit", "this key's limit"
-        hint = "Raise the key's limit, or ask for fewer tokens with a lower max_tokens."
-    metadata: dict[str, object] = {"limit_source": source, "remedy_hint": hint}
-    retry_after = None
-    if error.least <= error.free + error.held and error.held > 0:
-        # Only other requests' holds are in the way: they end soon.
-        metadata["limit_source"] = "openrouter_in_flight_budget"
-        metadata["reason"] = "in_flight_budget_exhausted"
-        retry_after = 2
-    message = f"{asked}, but {what} can only afford ${usd(max(error.free, 0))} now. {hint}"
-    return ApiError(402, message, metadata=metadata, retry_after=retry_after)
-
-
-def usd(nano: int) -> str:
-    """Dollars for a sentence: enough digits that a tenth of a cent's part is not rounded away."""
-    return f"{nano / NANO_PER_USD:.6f}"
 
 
 def away(error: Exception) -> ApiError:

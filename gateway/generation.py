@@ -92,9 +92,9 @@ class Generation:
             least=least,
             want=want,
             share=self.share,
-            budgets=(caller.key_id,),
-            limits=(caller.limit_nano,),
-            windows=(caller.limit_reset,),
+            budgets=caller.budgets,
+            limits=caller.limits,
+            windows=caller.windows,
             record=Raw(encode(self._opening())),
         )
 

@@ -7,13 +7,15 @@ from random import Random
 from msgspec import Struct, structs
 
 from accounts.callers import Caller, Callers
-from billing.errors import HoldGone
+from billing.errors import HoldGone, Refused
 from billing.holds import Hold
 from billing.till import Till
 from gateway import errors
 from gateway.attempts import first_answer
 from gateway.errors import ApiError
 from gateway.generation import Generation, Origin
+from gateway.rate_limits import RateLimits
+from gateway.refusals import refused
 from gateway.relay.stream import AnswerStream
 from gateway.routing.bounds import size
 from gateway.routing.plan import plan
@@ -35,6 +37,7 @@ class Services:
         self.slots = Slots()
         self.snapshot: Snapshot = EMPTY
         self.random = Random()
+        self.rate_limits: RateLimits | None = None
 
 
 class Answer(Struct, frozen=True):
@@ -56,7 +59,7 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
     dimensions = size(request)
     candidates = at_this_moment(plan(request, services.snapshot, dimensions, services.random))
     generation = Generation(caller, request, origin, dimensions)
-    hold = generation.hold = await services.till.admit(caller.organization_id, generation.admission(candidates))
+    hold = generation.hold = await admit(services, generation, candidates)
     if task := asyncio.current_task():
         hold.on_gone = task.cancel
     try:
@@ -83,6 +86,15 @@ async def authenticate(callers: Callers, token: str) -> Caller:
     if caller.is_management:
         raise ApiError(403, "A management key cannot run inference. Use an inference key.")
     return caller
+
+
+async def admit(services: Services, generation: Generation, candidates: list[Endpoint]) -> Hold:
+    if services.rate_limits is not None:
+        await services.rate_limits.check(generation.caller, candidates)
+    try:
+        return await services.till.admit(generation.caller.organization_id, generation.admission(candidates))
+    except Refused as refusal:
+        raise refused(refusal, generation, candidates) from None
 
 
 async def streamed(

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 
 from billing.till import Till
 from gateway.pipeline import Services
+from gateway.rate_limits import RateLimits
 from providers import snapshot
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Process:
             # Once more, for a connection that went stale; of itself it tries for many seconds.
             retry=Retry(NoBackoff(), 1),
         )
+        self.services.rate_limits = RateLimits(self._redis)
         self._listener: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -102,9 +104,12 @@ class Process:
                     await self._reload()
 
     def _heard(self, notice: psycopg.Notify) -> bool:
-        """Forgets a key; says whether it was about the catalogue."""
+        """Forgets a key, or all of them; says whether it was about the catalogue."""
         if notice.channel == "turnpike_key":
-            self.services.callers.forget(notice.payload)
+            if notice.payload:
+                self.services.callers.forget(notice.payload)
+            else:
+                self.services.callers.forget_all()
             return False
         return True
 

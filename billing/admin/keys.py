@@ -67,7 +67,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     )
     fieldsets = (
         (None, {"fields": ("label", "organization_link", "name", "is_management", "is_disabled")}),
-        ("Limits", {"fields": (("limit_nano", "limit_reset"), USED, "expires_at")}),
+        ("Limits", {"fields": (("limit_nano", "limit_reset"), USED, "requests_per_minute", "expires_at")}),
         ("Record", {"fields": ("created_by", "created_at", "updated_at", "deleted_at")}),
     )
 

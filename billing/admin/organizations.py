@@ -10,20 +10,21 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 
 from accounts import audit
-from accounts.forms import MembershipForm, MembershipFormSet
+from accounts.forms import MembershipFormSet
 from accounts.models import ApiKey, Membership, Organization
 from billing.admin import credit
 from billing.admin.columns import usd_column
 from billing.admin.keys import ApiKeyInline
+from billing.forms import MemberForm, OrganizationForm
 
 BALANCE = tuple(usd_column(name) for name in ("credit", "spent", "held", "spendable"))
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]  # generic to the type checker only
     model = Membership
-    form = MembershipForm
+    form = MemberForm
     formset = MembershipFormSet
-    fields = ("user", "role")
+    fields = ("user", "role", "budget_nano", "budget_reset")
     autocomplete_fields = ("user",)
     extra = 0
     min_num = 1
@@ -41,12 +42,14 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("is_personal", "created_at")
     search_fields = ("name", "memberships__user__email", "id__exact")
     search_help_text = "Name, e-mail of a member, or id"
+    form = OrganizationForm
     inlines = (MembershipInline, ApiKeyInline)
     readonly_fields = ("id", "is_personal", "created_at", *BALANCE, "look_at")
     change_form_template = "admin/accounts/organization/change_form.html"
     add_fieldsets: Any = ((None, {"fields": ("name",)}),)
     fieldsets = (
         (None, {"fields": ("name", "is_personal", "id", "created_at")}),
+        ("Limits", {"fields": (("budget_nano", "budget_reset"), "requests_per_minute")}),
         ("Balance", {"fields": (BALANCE, "look_at")}),
     )
 
@@ -100,7 +103,7 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return count
 
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
+        form.save_with_budget()
         if form.changed_data:
             verb = audit.Verb.UPDATE if change else audit.Verb.CREATE
             audit.record(request, verb, obj, organization_id=obj.pk, details=audit.changes(form))
@@ -114,7 +117,7 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             *((audit.Verb.DELETE, member) for member in formset.deleted_objects),
         ]
         for verb, member in done:
-            details = {"user": member.user.email, "role": member.role}
+            details = {"user": member.user.email, "role": member.role, "budget_nano": member.budget_nano}
             audit.record(request, verb, member, organization_id=member.organization_id, details=details)
 
 

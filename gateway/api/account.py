@@ -1,7 +1,10 @@
 """GET /key, /credits, /generation: what a key may know of itself, its organization's money and its requests."""
 
+from functools import cache
 from typing import Any
 
+import redis
+from django.conf import settings
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +21,13 @@ from gateway.api.authentication import required
 from gateway.api.openapi import describe, text
 from gateway.api.shapes.account import CreditsAnswer, OneGeneration, OneKeyInfo
 from gateway.errors import ApiError
+from gateway.rate_limits import free_today
+
+
+@cache
+def redis_client() -> "redis.Redis":
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+
 
 NOT_LIMITED = {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."}
 
@@ -41,7 +51,7 @@ def key(request: Request) -> Response:
                 "allowed_data_regions": ["global"],
                 "budgets": [],
                 "effective_budget": None,
-                "free_model_daily_requests": {"used": 0, "limit": 0, "remaining": 0},
+                "free_model_daily_requests": free_today(redis_client(), found.organization_id),
                 "organization_id": str(found.organization_id),
                 "workspace_id": None,
             }

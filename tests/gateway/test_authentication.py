@@ -212,7 +212,7 @@ def test_without_credit_it_says_what_was_asked_and_what_is_affordable(shared: Pr
 
 
 def test_credit_that_is_only_held_is_a_matter_of_waiting(shared: Product, script: Upstream) -> None:
-    key = shared.issue_key("erin@example.com", "0.001")
+    key = shared.issue_key("erin@example.com", "0.0001")
     script.script("one-primary", [*text_stream()[:2], {"stall": True}])
     url, headers = f"{shared.url}/api/v1/chat/completions", {"Authorization": f"Bearer {key}"}
     with httpx.stream("POST", url, json=BODY | {"stream": True, "max_tokens": 1000}, headers=headers) as stream:
