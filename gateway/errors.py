@@ -52,6 +52,7 @@ UPSTREAM: dict[Kind, tuple[int, str]] = {
     Kind.CONTEXT_LENGTH: (400, "context_length_exceeded"),
     Kind.CONTENT_POLICY: (400, "content_policy_violation"),
     Kind.INVALID_REQUEST: (400, "invalid_request"),
+    Kind.UNSUPPORTED: (400, "invalid_request"),
     Kind.BUSY: (429, "rate_limit_exceeded"),
 }
 # What a provider says of our credentials and its own insides is the operator's, not the client's.

@@ -16,6 +16,8 @@ class Kind(StrEnum):
     CONTEXT_LENGTH = "context_length"
     CONTENT_POLICY = "content_policy"
     INVALID_REQUEST = "invalid_request"
+    # It asks for something that this endpoint has no way to do.
+    UNSUPPORTED = "unsupported"
     BUSY = "busy"
 
 

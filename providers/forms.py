@@ -3,9 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from django import forms
 
-from providers import models
+from providers import models, quirks
 from providers.adapters import WIRES
 from providers.catalogue.format import base_url_misfit
 from providers.overrides import OVERRIDABLE, read
@@ -124,6 +125,10 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the
         value = self.cleaned_data["quirks"] or {}
         if not isinstance(value, dict):
             raise forms.ValidationError('It must be an object like {"stream_usage": false}.')
+        try:
+            quirks.read(value)
+        except msgspec.ValidationError as error:
+            raise forms.ValidationError(f"{error}.") from None
         return value
 
 
@@ -131,7 +136,8 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
     """The secret goes in and never comes out."""
 
     secret = forms.CharField(
-        max_length=2000,
+        # A Google service account is a file of some 2,400 characters.
+        max_length=10_000,
         strip=True,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
         help_text="Stored encrypted, never shown again. Empty keeps what is stored.",

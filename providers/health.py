@@ -10,7 +10,9 @@ import httpx
 from django.utils import timezone
 from msgspec import Struct
 
-from providers import models, snapshot
+from providers import auth, models, snapshot
+from providers.adapters import WIRES
+from providers.errors import UpstreamError
 from providers.http import UpstreamTransport
 from providers.snapshot import Provider
 
@@ -34,7 +36,7 @@ def probe_all(environment: Mapping[str, str] = os.environ) -> None:
     minute = timezone.now().replace(second=0, microsecond=0)
     enabled = models.Provider.objects.filter(is_enabled=True).exclude(probes__minute=minute)
     due = {row.pk: snapshot.provider(row, environment) for row in enabled.select_related("credential")}
-    due = {pk: found for pk, found in due.items() if found.is_on and found.quirks.get("probe", True)}
+    due = {pk: found for pk, found in due.items() if found.is_on and found.quirks.probe}
     findings = asyncio.run(ask(list(due.values())))
     models.Probe.objects.bulk_create(
         [
@@ -59,30 +61,30 @@ def prune() -> None:
 
 async def ask(providers: list[Provider]) -> list[Finding]:
     timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    async with httpx.AsyncClient(transport=UpstreamTransport(), timeout=timeout, trust_env=False) as client:
-        return await asyncio.gather(*(find(client, provider) for provider in providers))
+    http = UpstreamTransport()
+    async with httpx.AsyncClient(transport=http, timeout=timeout, trust_env=False) as client:
+        return await asyncio.gather(*(find(client, http, provider) for provider in providers))
 
 
-async def find(client: httpx.AsyncClient, provider: Provider) -> Finding:
+async def find(client: httpx.AsyncClient, http: UpstreamTransport, provider: Provider) -> Finding:
     """Nothing of an error's text is kept: it may name addresses or what was sent."""
     began = time.monotonic()
     status = None
     error = ""
     try:
-        async with (
-            asyncio.timeout(ANSWER_TIMEOUT_S),
-            client.stream("GET", f"{provider.base_url}/models", headers=headers(provider)) as answer,
-        ):
-            status = answer.status_code
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as reason:
-        # ValueError: a secret that fits into no header.
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            sent = await headers(http, provider)
+            async with client.stream("GET", f"{provider.base_url}/models", headers=sent) as answer:
+                status = answer.status_code
+    except (httpx.HTTPError, httpx.InvalidURL, UpstreamError, ValueError, TimeoutError) as reason:
+        # UpstreamError: a secret that cannot be used, or no token for it.
         error = type(reason).__name__
     is_up = status is not None and status < FAILED_FROM and status not in SHUT_OUT
     return Finding(is_up, status, int((time.monotonic() - began) * 1000), error)
 
 
-def headers(provider: Provider) -> dict[str, str]:
-    found = {"accept-encoding": "identity", "user-agent": "turnpike"}
-    if provider.secret:
-        found["authorization"] = f"Bearer {provider.secret}"
-    return found
+async def headers(http: UpstreamTransport, provider: Provider) -> dict[str, str]:
+    wire = WIRES[provider.wire]
+    url = f"{provider.base_url}/models"
+    proof = await auth.headers(http, provider, wire.auth, method="GET", url=url, body=b"")
+    return {"accept-encoding": "identity", "user-agent": "turnpike", **wire.headers, **proof}

@@ -15,6 +15,7 @@ import httpx
 from msgspec import Struct
 
 from providers.connection import Connection
+from providers.tokens import TokenCache
 
 CONNECT_TIMEOUT_S = 3.0
 # A first answer may take long; between two pieces of one, and for all of it, there are limits too.
@@ -79,9 +80,10 @@ class Answer(Struct, frozen=True):
 
 
 class UpstreamTransport(httpx.AsyncBaseTransport):
-    """Keeps idle connections per origin. One a process, used from its event loop alone."""
+    """Keeps idle connections per origin, and tokens. One a process, used from its event loop alone."""
 
     def __init__(self) -> None:
+        self.tokens = TokenCache()
         self._idle: dict[Origin, deque[Connection]] = {}
         self._tls = httpx.create_ssl_context()
         self._tls.set_alpn_protocols(["http/1.1"])

@@ -13,8 +13,10 @@ from msgspec.structs import force_setattr
 
 from accounts.encryption import DecryptionError
 from providers import models
+from providers import quirks as quirk
 from providers.overrides import Override
 from providers.pricing import Price
+from providers.quirks import PLAIN, Quirks
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class Provider(Struct, frozen=True):
     secret: str | None
     max_concurrency: int | None
     passthrough: bool
-    quirks: Mapping[str, object]
+    quirks: Quirks
     is_on: bool
     trains_on_data: bool
     """Unknown counts as yes."""
@@ -189,6 +191,7 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
     is_open = not row.api_key_env and not hasattr(row, "credential")
     secret = environment.get(row.api_key_env) if row.api_key_env else None
     secret = secret or stored_secret(row)
+    quirks = read_quirks(row)
     return Provider(
         slug=row.slug,
         name=row.name,
@@ -197,8 +200,8 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
         secret=secret or None,
         max_concurrency=row.max_concurrency,
         passthrough=row.passthrough,
-        quirks=row.quirks,
-        is_on=not missing and (bool(secret) or is_open),
+        quirks=quirks or PLAIN,
+        is_on=quirks is not None and not missing and (bool(secret) or is_open),
         trains_on_data=row.trains_on_data is not False,
         retention_days=row.retention_days,
         headquarters=row.headquarters,
@@ -209,6 +212,15 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
         weight=row.weight / 100,
         is_draining=row.is_draining,
     )
+
+
+def read_quirks(row: models.Provider) -> Quirks | None:
+    try:
+        return quirk.read(row.quirks)
+    except msgspec.ValidationError as error:
+        # Without them it might be sent what it refuses, or be shown its key in the wrong way.
+        logger.error("%s is switched off: its quirks cannot be read: %s", row.slug, error)
+        return None
 
 
 def stored_secret(row: models.Provider) -> str | None:

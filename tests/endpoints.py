@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from gateway import parse
 from gateway.routing.live import UNKNOWN, EndpointView
+from providers import quirks
 from providers.canonical import Request
 from providers.pricing import Price
 from providers.snapshot import Endpoint, Model, Provider, Snapshot
@@ -43,7 +44,7 @@ def provider(slug: str, **fields: Any) -> Provider:
         "status_page_url": "",
         **fields,
     }
-    return Provider(**values)
+    return Provider(**values | {"quirks": quirks.read(values["quirks"])})
 
 
 def endpoint(tag: str, price: int | Price | None = 1000, **fields: Any) -> Endpoint:

@@ -16,10 +16,11 @@ from gateway.relay.cover import Cover
 from gateway.skins.base import KEEP_ALIVE, Skin, Writer
 from gateway.slots import Slots
 from providers import upstream
-from providers.canonical import Content, Event, Failure, UsageReport
+from providers.canonical import Content, UsageReport
 from providers.errors import Kind, UpstreamError
 from providers.http import FIRST_BYTE_TIMEOUT_S, UpstreamTransport
 from providers.snapshot import Endpoint
+from providers.upstream import Told
 
 # A first token later than this gets the client a status and comments, so that nothing on the way gives up.
 FIRST_KEEP_ALIVE_S = 1.0
@@ -29,7 +30,7 @@ KEEP_ALIVE_S = 5.0
 class Opened:
     """An upstream stream with the events up to its first content."""
 
-    def __init__(self, stream: upstream.EventStream, events: list[Event]) -> None:
+    def __init__(self, stream: upstream.EventStream, events: list[Told]) -> None:
         self.stream = stream
         self.events = events
 
@@ -147,7 +148,7 @@ class AnswerStream:
             await stream.drain()
         self._release()
 
-    def _take(self, events: list[Event], writer: Writer) -> bytes:
+    def _take(self, events: list[Told], writer: Writer) -> bytes:
         parts = []
         for event in events:
             match event:
@@ -156,8 +157,6 @@ class AnswerStream:
                     parts.append(writer.content(event.choices))
                 case UsageReport():
                     self._generation.reported(event.usage)
-                case Failure():
-                    raise failed(event)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _settle_failure(self, error: ApiError) -> None:
@@ -173,20 +172,17 @@ class AnswerStream:
         self._slots.leave(self._generation.endpoint.provider)
 
 
-async def first_content(stream: upstream.EventStream) -> list[Event]:
+async def first_content(stream: upstream.EventStream) -> list[Told]:
     """The events up to the first that a client would see."""
-    events: list[Event] = []
+    events: list[Told] = []
     while not any(is_substance(event) for event in events):
         if stream.is_over:
             raise UpstreamError(Kind.PROTOCOL, "the provider ended its answer before it began")
         events += await stream.next()
-        for event in events:
-            if isinstance(event, Failure):
-                raise failed(event)
     return events
 
 
-def is_substance(event: Event) -> bool:
+def is_substance(event: Told) -> bool:
     """Something that a client could have seen: until then another endpoint may answer in its place."""
     return isinstance(event, Content) and any(
         choice.finish_reason is not None
@@ -196,7 +192,3 @@ def is_substance(event: Event) -> bool:
         or choice.delta.tool_calls is not UNSET
         for choice in event.choices
     )
-
-
-def failed(event: Failure) -> UpstreamError:
-    return UpstreamError(Kind.UNAVAILABLE, event.message, raw=event.raw, provider_code=event.code)

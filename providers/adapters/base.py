@@ -1,38 +1,62 @@
 """What a wire's adapter is: pure translations between canonical form and vendor's bytes. No sockets, settings, ORM."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Literal, NoReturn, Protocol
 
 from msgspec import Struct
 
-from providers.canonical import Completion, Event, Request
-from providers.errors import UpstreamError
+from providers.canonical import Completion, EmbeddingRequest, Embeddings, Event, Request
+from providers.errors import Kind, UpstreamError
+from providers.quirks import Scheme
 from providers.snapshot import Endpoint
+
+Framing = Literal["sse", "eventstream", "ndjson"]
 
 
 class Call(Struct, frozen=True):
-    """An HTTP request to be sent to the provider's base URL, credentials apart."""
+    """An HTTP request to be sent to the provider's base URL, what proves the sender apart."""
 
     path: str
     body: bytes
-    headers: dict[str, str]
+    headers: Mapping[str, str] = {}
 
 
 class StreamReader(Protocol):
     """State of one stream."""
 
     def feed(self, payload: bytes) -> Iterable[Event]:
-        """The events of one SSE data payload. Raises UpstreamError when it cannot be read."""
+        """The events of one payload of the framing. Raises UpstreamError when it cannot be read."""
         ...
 
 
-class Adapter(Protocol):
-    def request(self, request: Request, endpoint: Endpoint, *, max_tokens: int | None) -> Call: ...
+class Adapter:
+    """One wire."""
+
+    framing: Framing = "sse"
+    auth: Scheme = "bearer"
+    # Sent with every request, probes included.
+    headers: Mapping[str, str] = {}
+
+    def request(self, request: Request, endpoint: Endpoint, *, max_tokens: int | None) -> Call:
+        raise NotImplementedError
 
     def completion(self, body: bytes) -> Completion:
         """A 2xx body that was not streamed. Raises UpstreamError when it is not what the wire promises."""
-        ...
+        raise NotImplementedError
 
-    def stream(self) -> StreamReader: ...
+    def stream(self) -> StreamReader:
+        raise NotImplementedError
 
-    def error(self, status: int, headers: dict[str, str], body: bytes) -> UpstreamError: ...
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        raise NotImplementedError
+
+    def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
+        unsupported("this provider has no embeddings")
+
+    def embeddings(self, body: bytes) -> Embeddings:
+        unsupported("this provider has no embeddings")
+
+
+def unsupported(what: str) -> NoReturn:
+    """Another endpoint may be able to."""
+    raise UpstreamError(Kind.UNSUPPORTED, what)

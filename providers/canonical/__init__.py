@@ -20,6 +20,7 @@ from providers.canonical.answer import (
     Usage,
     UsageReport,
 )
+from providers.canonical.embeddings import EmbeddingRequest, Embeddings
 from providers.canonical.request import (
     Audio,
     CacheControl,
@@ -68,6 +69,8 @@ __all__ = [
     "Delta",
     "Details",
     "Effort",
+    "EmbeddingRequest",
+    "Embeddings",
     "Event",
     "Failure",
     "Family",

@@ -5,6 +5,7 @@ from typing import Literal
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from providers.canonical.request import ReasoningDetail, ToolCall
+from providers.errors import Kind
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
@@ -62,7 +63,7 @@ class Delta(Struct):
     tool_calls: list[ToolCallDelta] | UnsetType | None = UNSET
     reasoning_details: list[ReasoningDetail] | UnsetType | None = UNSET
     images: list[Raw] | UnsetType | None = UNSET
-    audio: Raw | UnsetType | None = UNSET
+    audio: dict[str, Raw] | UnsetType | None = UNSET
     annotations: list[Raw] | UnsetType | None = UNSET
 
 
@@ -82,7 +83,7 @@ class Answer(Struct):
     tool_calls: list[ToolCall] | UnsetType = UNSET
     reasoning_details: list[ReasoningDetail] | UnsetType = UNSET
     images: list[Raw] | UnsetType = UNSET
-    audio: Raw | UnsetType = UNSET
+    audio: dict[str, Raw] | UnsetType = UNSET
     annotations: list[Raw] | UnsetType = UNSET
 
 
@@ -113,6 +114,7 @@ class Failure(Struct, frozen=True):
     message: str
     code: str | None = None
     raw: str = ""
+    kind: Kind = Kind.UNAVAILABLE
 
 
 Event = Content | UsageReport | Failure

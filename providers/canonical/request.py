@@ -74,8 +74,8 @@ class ReasoningDetail(Struct, omit_defaults=True):
     data: str | UnsetType | None = UNSET
     signature: str | UnsetType | None = UNSET
     tool_name: str | UnsetType | None = UNSET
-    arguments: Raw | UnsetType | None = UNSET
-    result: Raw | UnsetType | None = UNSET
+    arguments: str | dict[str, Raw] | UnsetType | None = UNSET
+    result: str | dict[str, Raw] | list[Raw] | UnsetType | None = UNSET
     tool_call_id: str | UnsetType | None = UNSET
     id: str | UnsetType | None = UNSET
     format: str | UnsetType | None = UNSET
@@ -92,6 +92,9 @@ class Message(Struct, frozen=True):
     reasoning: str | None = None
     reasoning_content: str | None = None
     reasoning_details: list[ReasoningDetail] | None = None
+    # Only told that they are there: answers have them, and clients send whole messages back.
+    images: list[Raw] | None = None
+    annotations: list[Raw] | None = None
 
 
 class Function(Struct, frozen=True):

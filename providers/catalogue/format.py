@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import yaml
 from django.core.exceptions import ValidationError
 
-from providers import models
+from providers import models, quirks
 from providers.catalogue.reading import Check, Fields, Problem
 from providers.overrides import DAYS, OVERRIDABLE, clock_misfit, override_misfit
 from providers.preferences import QUANTIZATIONS
+from providers.quirks import Quirks
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -137,7 +139,7 @@ def _provider(row: Fields, wires: Collection[str]) -> ProviderRow:
             "terms_of_service_url": row.text("terms_of_service_url", default="", longest=200, check=_link),
             "status_page_url": row.text("status_page_url", default="", longest=200, check=_link),
         },
-        api_key=row.text("api_key", default="", longest=2000),
+        api_key=row.text("api_key", default="", longest=10_000),
     )
     row.done()
     return found
@@ -148,12 +150,14 @@ def _quirks(row: Fields | None) -> dict[str, Any]:
     if row is None:
         return {}
     given: dict[str, Any] = {}
-    if row.has("max_tokens_field"):
-        given["max_tokens_field"] = row.choice("max_tokens_field", ("max_tokens", "max_completion_tokens"))
-    if row.has("stream_usage"):
-        given["stream_usage"] = row.flag("stream_usage")
-    if row.has("probe"):
-        given["probe"] = row.flag("probe")
+    for name in Quirks.__struct_fields__:
+        if not row.has(name):
+            continue
+        given[name] = row.plain(name)
+        try:
+            quirks.read({name: given[name]})
+        except msgspec.ValidationError as error:
+            row.problem(name, str(error).partition(" - at ")[0])
     row.done()
     return given
 

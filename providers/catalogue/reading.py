@@ -148,6 +148,17 @@ class Fields:
             self.problem(name, 'must be a fraction from "0" to "1" with at most 6 decimals')
         return value // (PICO // MILLION)
 
+    def plain(self, name: str) -> object:
+        """Whatever YAML makes of it; for values that are checked by their reader."""
+        node = self._get(name)
+        if node is None:
+            return None
+        try:
+            return yaml.SafeLoader("").construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:
+            self.problem(name, f"cannot be read: {error}")
+            return None
+
     def mapping(self, name: str) -> "Fields | None":
         node = self._get(name)
         return None if node is None else Fields(node, self._at(name), self._problems)

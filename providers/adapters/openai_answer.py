@@ -1,0 +1,242 @@
+"""Answers of the wire `openai`, whole and streamed, read as canonical ones."""
+
+from collections.abc import Iterable
+from uuid import uuid4
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from providers.adapters.errors import NULL, UNREADABLE, in_stream, said, unreadable
+from providers.canonical import (
+    Answer,
+    Choice,
+    ChunkChoice,
+    Completion,
+    Content,
+    Event,
+    FinishReason,
+    FunctionCall,
+    ReasoningDetail,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+
+FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "end_turn": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+}
+
+
+class TokenDetails(Struct, frozen=True):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+NO_DETAILS = TokenDetails()
+
+
+class WireUsage(Struct, frozen=True):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: TokenDetails | None = None
+    completion_tokens_details: TokenDetails | None = None
+    # DeepSeek's and Moonshot's words for what was cached
+    prompt_cache_hit_tokens: int | None = None
+    cached_tokens: int | None = None
+
+    def canonical(self) -> Usage | None:
+        """None without a count. Parts are clamped to their whole: a vendor's slip must not make a negative amount."""
+        if self.prompt_tokens is None and self.completion_tokens is None:
+            return None
+        prompt = max(self.prompt_tokens or 0, 0)
+        completion = max(self.completion_tokens or 0, 0)
+        details = self.prompt_tokens_details or NO_DETAILS
+        cached = details.cached_tokens or self.prompt_cache_hit_tokens or self.cached_tokens or 0
+        cached = min(max(cached, 0), prompt)
+        written = min(max(details.cache_write_tokens or 0, 0), prompt - cached)
+        reasoning = (self.completion_tokens_details or NO_DETAILS).reasoning_tokens or 0
+        if 0 < reasoning == (self.total_tokens or 0) - prompt - completion:
+            # xAI counts reasoning beside the completion, not in it.
+            completion += reasoning
+        return Usage(prompt, completion, cached, written, min(max(reasoning, 0), completion))
+
+
+class WireChunk(Struct):
+    id: str | None = None
+    choices: list[ChunkChoice] | None = None
+    # Decoded apart: a vendor's slip in it must not cost the client its answer.
+    usage: Raw = NULL
+    error: Raw = NULL
+
+
+class WireMessage(Struct):
+    content: str | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCallDelta] | None = None
+    reasoning_details: list[ReasoningDetail] | None = None
+    images: list[Raw] | None = None
+    audio: dict[str, Raw] | None = None
+    annotations: list[Raw] | None = None
+
+
+class WireChoice(Struct):
+    message: WireMessage
+    index: int = 0
+    finish_reason: str | None = None
+    logprobs: Raw = NULL
+
+
+class WireCompletion(Struct):
+    choices: list[WireChoice]
+    id: str | None = None
+    usage: Raw = NULL
+    system_fingerprint: str | None = None
+
+
+decode_chunk = msgspec.json.Decoder(WireChunk).decode
+decode_completion = msgspec.json.Decoder(WireCompletion).decode
+decode_usage = msgspec.json.Decoder(WireUsage | None).decode
+
+
+class OpenAIStream:
+    def __init__(self) -> None:
+        # Ids of the calls without an index, in order.
+        self._calls: list[str] = []
+        self._calls_tools = False
+
+    def feed(self, payload: bytes) -> Iterable[Event]:
+        try:
+            chunk = decode_chunk(payload)
+        except UNREADABLE as error:
+            raise unreadable(error, payload) from None
+        if chunk.error != NULL or (chunk.choices is None and chunk.usage == NULL):
+            # Older vLLM sends its error without a member around it.
+            found = said(payload)
+            if chunk.error != NULL or found.message:
+                return [in_stream(found.message, found.code, payload)]
+        events: list[Event] = []
+        if chunk.choices:
+            for choice in chunk.choices:
+                self._complete(choice)
+            events.append(Content(chunk.choices, chunk.id))
+        if chunk.usage != NULL and (usage := count(chunk.usage)) is not None:
+            events.append(UsageReport(usage))
+        return events
+
+    def _complete(self, choice: ChunkChoice) -> None:
+        """Role in every delta, no null where strict clients refuse one, one word for reasoning, our finish reasons."""
+        delta = choice.delta
+        delta.role = "assistant"
+        if delta.reasoning_content is not UNSET:
+            delta.reasoning = delta.reasoning_content or delta.reasoning
+            delta.reasoning_content = UNSET
+        if not delta.reasoning:
+            delta.reasoning = UNSET
+        if not delta.refusal:
+            delta.refusal = UNSET
+        if delta.reasoning_details is None:
+            delta.reasoning_details = UNSET
+        if delta.images is None:
+            delta.images = UNSET
+        if delta.audio is None:
+            delta.audio = UNSET
+        if delta.annotations is None:
+            delta.annotations = UNSET
+        if delta.tool_calls:
+            self._calls_tools = True
+            delta.tool_calls = [self._tool_call(call, place) for place, call in enumerate(delta.tool_calls)]
+        elif not delta.content:
+            delta.tool_calls = UNSET
+            delta.content = ""
+        else:
+            delta.tool_calls = UNSET
+        if choice.finish_reason is not None:
+            native = choice.native_finish_reason = choice.finish_reason or None
+            choice.finish_reason = finish_reason(native, self._calls_tools) if native else None
+
+    def _tool_call(self, call: ToolCallDelta, place: int) -> ToolCallDelta:
+        """Without null members and with an index: both trip strict clients, and some vendors send no index."""
+        index = call.index
+        if not isinstance(index, int):
+            if call.id and call.id not in self._calls:
+                self._calls.append(call.id)
+            # A piece without an id goes on with the last call.
+            last = len(self._calls) - 1 if self._calls else place
+            index = self._calls.index(call.id) if call.id else last
+        function = call.function
+        if function.name is None:
+            function.name = UNSET
+        if function.arguments is None:
+            function.arguments = UNSET
+        return ToolCallDelta(function, call.id or UNSET, call.type or UNSET, index)
+
+
+def completion(body: bytes) -> Completion:
+    try:
+        found = decode_completion(body)
+    except UNREADABLE as error:
+        raise unreadable(error, body) from None
+    if not found.choices:
+        raise unreadable("no choices", body)
+    return Completion(
+        choices=[choice(one) for one in found.choices],
+        usage=count(found.usage),
+        upstream_id=found.id,
+        system_fingerprint=found.system_fingerprint,
+    )
+
+
+def count(usage: Raw) -> Usage | None:
+    """None when it cannot be read: an estimate is made then."""
+    try:
+        found = decode_usage(usage)
+    except UNREADABLE:
+        return None
+    return found.canonical() if found else None
+
+
+def choice(found: WireChoice) -> Choice:
+    message = found.message
+    answer = Answer(
+        content=message.content,
+        refusal=message.refusal,
+        reasoning=message.reasoning or message.reasoning_content,
+        tool_calls=[tool_call(call) for call in message.tool_calls] if message.tool_calls else UNSET,
+        # An empty one is kept: some clients send the whole message back as it came.
+        reasoning_details=UNSET if message.reasoning_details is None else message.reasoning_details,
+        images=message.images or UNSET,
+        audio=message.audio or UNSET,
+        annotations=message.annotations or UNSET,
+    )
+    return Choice(
+        index=found.index,
+        finish_reason=finish_reason(found.finish_reason, bool(message.tool_calls)),
+        native_finish_reason=found.finish_reason,
+        message=answer,
+        logprobs=found.logprobs,
+    )
+
+
+def tool_call(call: ToolCallDelta) -> ToolCall:
+    """Some vendors forget the id, without which no result could be told to its call."""
+    function = FunctionCall(call.function.name or "", call.function.arguments or "")
+    return ToolCall(call.id or f"call_{uuid4().hex[:24]}", function)
+
+
+def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
+    """Never empty and one of five; some vendors say "stop" although the answer calls tools."""
+    reason = FINISH_REASONS.get(native or "", "stop")
+    return "tool_calls" if calls_tools and reason == "stop" else reason
