@@ -1,6 +1,7 @@
 """Which request parameters an endpoint must take, or should."""
 
-from providers.adapters.openai import LISTED_AS, NULL, OPTIONAL, STANDARD
+from providers.adapters.errors import NULL
+from providers.adapters.openai import LISTED_AS, OPTIONAL, STANDARD
 from providers.canonical import ChatRequest, Request
 from providers.snapshot import Endpoint
 

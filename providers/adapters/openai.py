@@ -11,8 +11,8 @@ from msgspec import Raw, Struct
 
 from providers.adapters import openai_answer
 from providers.adapters.base import Adapter, Call
-from providers.adapters.errors import UNREADABLE, from_status, unreadable
-from providers.adapters.openai_answer import NULL, OpenAIStream
+from providers.adapters.errors import NULL, UNREADABLE, from_status, unreadable
+from providers.adapters.openai_answer import OpenAIStream
 from providers.adapters.reasoning import budget, effort, is_off, nearest
 from providers.canonical import Completion, EmbeddingRequest, Embeddings, Message, Request
 from providers.errors import UpstreamError

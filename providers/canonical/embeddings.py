@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Raw, Struct
 
 from providers.canonical.answer import Usage
-from providers.canonical.request import Positive, ProviderPreferences
+from providers.canonical.request import Positive
+from providers.preferences import ProviderPreferences
 
 
 class EmbeddingRequest(Struct, frozen=True):
