@@ -49,6 +49,11 @@ def open_invitations(organization_id: UUID) -> QuerySet[Invitation]:
     return in_organization(Invitation.objects.open(), organization_id).select_related("invited_by").order_by("pk")
 
 
+def invitation_of(pk: int) -> Invitation | None:
+    """An open one, by the number that its signed link holds."""
+    return Invitation.objects.open().select_related("organization", "invited_by").filter(pk=pk).first()
+
+
 def events_of(organization_id: UUID) -> QuerySet[AuditEvent]:
     return in_organization(AuditEvent.objects.select_related("actor"), organization_id).order_by("-id")
 

@@ -4,6 +4,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from gateway import webhooks
 from gateway.api import document
+from gateway.pages.admin_login import LoginForm
 from gateway.pages.limits import limited
 
 handler400 = "gateway.errors.bad_request"
@@ -13,6 +14,7 @@ handler500 = "gateway.errors.server_error"
 admin.site.site_header = admin.site.site_title = "Turnpike"
 admin.site.index_title = "Back office"
 
+admin.site.login_form = LoginForm
 # The admin's own form is one more door to the same accounts.
 admin.site.login = limited("login", address="20/m", email="10/5m")(admin.site.login)  # type: ignore[assignment, method-assign]
 

@@ -16,7 +16,7 @@ from billing.generations import private_id, public_id
 from billing.models import Generation
 from billing.wallets import wallet_of
 from gateway.pages.chart import bars
-from gateway.pages.tenant import membership, user_of
+from gateway.pages.tenant import membership
 
 DAYS = 30
 RECENT = 8
@@ -30,7 +30,6 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     days = spending.by_day(member.organization_id, days=DAYS)
     context = {
         "organization": member.organization,
-        "memberships": access.memberships(user_of(request)),
         "wallet": wallet_of(member.organization_id),
         "bars": bars(days),
         "days": days,

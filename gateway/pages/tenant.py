@@ -1,10 +1,12 @@
 """Which of the user's organizations the pages show: the one they chose last, else their personal one."""
 
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_POST
 
 from accounts import access
@@ -14,14 +16,23 @@ SESSION_KEY = "organization"
 
 
 def membership(request: HttpRequest) -> Membership:
-    user = user_of(request)
     chosen = request.session.get(SESSION_KEY)
-    try:
-        return access.get_membership(user, UUID(chosen) if chosen else None)
-    except Membership.DoesNotExist:
-        # They have left it since, or it is gone.
-        request.session.pop(SESSION_KEY, None)
-        return access.get_membership(user, None)
+    own = memberships(request)
+    # When what they chose is not among them they have left it since, or it is gone.
+    return next((member for member in own if str(member.organization_id) == chosen), personal(own))
+
+
+def memberships(request: HttpRequest) -> list[Membership]:
+    """The user's, asked for once in a request."""
+    found: list[Membership] | None = getattr(request, "memberships", None)
+    if found is None:
+        found = request.memberships = list(access.memberships(user_of(request)))  # type: ignore[attr-defined]
+    return found
+
+
+def personal(own: list[Membership]) -> Membership:
+    # They may be members of another's personal organization too; their own was the first.
+    return next(member for member in own if member.organization.is_personal)
 
 
 @login_required
@@ -31,8 +42,16 @@ def choose_organization(request: HttpRequest) -> HttpResponse:
         member = access.get_membership(user_of(request), UUID(request.POST.get("organization", "")))
     except (ValueError, Membership.DoesNotExist):
         raise Http404 from None
-    request.session[SESSION_KEY] = str(member.organization_id)
+    choose(request, member.organization_id)
     return redirect("dashboard")
+
+
+def choose(request: HttpRequest, organization_id: UUID) -> None:
+    request.session[SESSION_KEY] = str(organization_id)
+
+
+def forget_choice(request: HttpRequest) -> None:
+    request.session.pop(SESSION_KEY, None)
 
 
 def user_of(request: HttpRequest) -> User:
@@ -40,3 +59,11 @@ def user_of(request: HttpRequest) -> User:
     if not isinstance(request.user, User):
         raise Http404
     return request.user
+
+
+def menu(request: HttpRequest) -> dict[str, Any]:
+    """For the menu of every page: where the user is, and where else they may go."""
+    return {
+        "tenant": SimpleLazyObject(lambda: membership(request)),
+        "tenants": SimpleLazyObject(lambda: memberships(request)),
+    }

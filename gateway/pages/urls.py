@@ -1,6 +1,17 @@
 from django.urls import include, path
 
-from gateway.pages import catalogue, consent, credits, dashboard, exports, keys, tenant
+from gateway.pages import (
+    catalogue,
+    consent,
+    credits,
+    dashboard,
+    exports,
+    keys,
+    members,
+    organizations,
+    sessions,
+    tenant,
+)
 
 urlpatterns = [
     path("", catalogue.home, name="home"),
@@ -25,6 +36,17 @@ urlpatterns = [
     path("keys/new", keys.new_key, name="page-key-new"),
     path("keys/<str:hash>", keys.key_detail, name="page-key"),
     path("keys/<str:hash>/delete", keys.delete_key, name="page-key-delete"),
+    path("settings/organization", organizations.organization, name="page-organization"),
+    path("settings/organization/new", organizations.new_organization, name="page-organization-new"),
+    path("settings/organization/owner", organizations.hand_over, name="page-hand-over"),
+    path("settings/organization/leave", organizations.leave, name="page-leave"),
+    path("settings/members", members.member_list, name="page-members"),
+    path("settings/members/<int:pk>", members.change_member, name="page-member"),
+    path("settings/members/<int:pk>/remove", members.remove_member, name="page-member-remove"),
+    path("settings/invitations/<int:pk>", members.withdraw_invitation, name="page-invitation-withdraw"),
+    path("settings/audit", organizations.audit_log, name="page-audit"),
+    path("settings/sessions", sessions.sessions, name="page-sessions"),
+    path("invitations/<str:token>", members.invitation, name="page-invitation"),
     path("auth", consent.authorize, name="authorize"),
     path("organization", tenant.choose_organization, name="choose-organization"),
     path("", include("gateway.pages.account_urls")),

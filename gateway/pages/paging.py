@@ -1,0 +1,26 @@
+"""Pages of long tables without counting: `before` is the id of the last row that was shown."""
+
+from typing import Generic, TypeVar
+
+from django.db.models import Model, QuerySet
+from django.http import Http404
+from msgspec import Struct
+
+Row = TypeVar("Row", bound=Model)
+PAGE = 50
+
+
+class Page(Struct, Generic[Row], frozen=True):
+    rows: list[Row]
+    more: str | None
+    is_first: bool
+
+
+def page_of(rows: QuerySet[Row], before: str) -> Page[Row]:
+    """Of rows in falling order of whole ids."""
+    if before:
+        if not before.isdecimal() or len(before) >= 19:
+            raise Http404
+        rows = rows.filter(pk__lt=int(before))
+    found = list(rows[: PAGE + 1])
+    return Page(found[:PAGE], str(found[PAGE - 1].pk) if len(found) > PAGE else None, not before)
