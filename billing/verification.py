@@ -79,7 +79,9 @@ OVERDRAWN = """
 SELECT 'overdrawn', organization_id::text, 'spendable is ' || credit - spent - held || ' without a reason'
 FROM billing_wallet w WHERE credit - spent - held < 0 AND billing <> 'unlimited'
     AND NOT EXISTS (SELECT FROM billing_ledgertransaction t
-                    WHERE t.organization_id = w.organization_id AND kind IN ('dispute', 'correction'))
+                    WHERE t.organization_id = w.organization_id AND (kind IN ('dispute', 'correction')
+                        -- Made at the payment provider: no refund of ours came before it.
+                        OR kind = 'refund_paid' AND right(reference, 5) <> ':paid'))
     -- It was metered without a limit before.
     AND NOT EXISTS (SELECT FROM accounts_auditevent a
                     WHERE a.target_type = 'billing.wallet' AND a.target_id = w.organization_id::text)

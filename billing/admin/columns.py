@@ -25,6 +25,18 @@ def usd_column(name: str, *, label: str = "") -> Any:
     return column
 
 
+def cents_column(name: str, *, label: str = "") -> Any:
+    """A field in cents, shown in USD."""
+
+    @admin.display(description=f"{label or name.removesuffix('_cents').replace('_', ' ')} $", ordering=name)
+    def column(row: Model) -> str:
+        cents: int = vars(row)[name]
+        return f"{cents / 100:,.2f}"
+
+    column.__name__ = f"{name}_usd"
+    return column
+
+
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic to the type checker only
     """Ends after MAX_COUNTED rows: nobody counts or pages through tables with millions of them."""
 

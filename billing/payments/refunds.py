@@ -1,6 +1,7 @@
 """Refunds: credit is taken first, then Stripe is asked under the refund's id, and what it refuses is credit again."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -28,13 +29,20 @@ def refundable_fee_cents(top_up: TopUp) -> int:
     return max(top_up.fee_cents - sum(gone), 0)
 
 
-def take(top_up: TopUp, *, credit_cents: int, with_fee: bool, reason: str, user: User | None) -> Refund:
-    """Takes the credit; `pay` must follow. Raises NotAllowed, and NotRefundable when the wallet has less."""
+def take(top_up: TopUp, *, id: UUID, credit_cents: int, with_fee: bool, reason: str, user: User | None) -> Refund:
+    """Takes the credit; `pay` must follow. The second time with an id takes nothing and returns the first's refund.
+
+    Raises NotAllowed, and NotRefundable when the wallet has less.
+    """
     with transaction.atomic():
         row = TopUp.objects.select_for_update(of=("self",)).select_related("organization").get(pk=top_up.pk)
+        before = row.refunds.filter(pk=id).first()
+        if before is not None:
+            return before
         if not 0 < credit_cents <= refundable_cents(row):
             raise NotAllowed("More than is left of this payment.")
         refund = Refund.objects.create(
+            id=id,
             top_up=row,
             created_by=user,
             credit_cents=credit_cents,

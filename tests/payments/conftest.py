@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
@@ -12,6 +13,7 @@ from accounts.models import Membership, Organization, User
 from billing.models import LedgerEntry, Wallet
 from billing.payments import client as stripe_client
 from billing.payments.models import NANO_PER_CENT, TopUp
+from billing.verification import findings
 from tests import stripe_server
 from tests.stripe_server import KEY, SECRET, Stripe, signed
 
@@ -110,3 +112,9 @@ def accounts(organization: Organization) -> dict[str, int]:
     for account, amount in LedgerEntry.objects.filter(organization=organization).values_list("account", "amount"):
         found[account] = found.get(account, 0) + amount
     return {account: amount // NANO_PER_CENT for account, amount in found.items() if amount}
+
+
+def verified() -> None:
+    """What `manage.py verify_ledger` checks."""
+    with connection.cursor() as cursor:
+        assert list(findings(cursor)) == []
