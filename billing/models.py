@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -50,6 +51,30 @@ class Wallet(models.Model):
     @property
     def spendable(self) -> int:
         return self.credit - self.spent - self.held
+
+
+class Markup(models.Model):
+    """What customers pay on top of list prices: an organization's, a model's, or of the one for the other."""
+
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, null=True, blank=True, related_name="+", help_text="Empty: every organization."
+    )
+    model = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[RegexValidator(r"^[^/\s]+/[^/\s]+$", "author/slug.")],
+        help_text="author/slug; empty: every model.",
+    )
+    millionths = models.IntegerField(help_text="Of the list price; below 0 takes off.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "model"], nulls_distinct=False, name="billing_markup_once"),
+            models.CheckConstraint(condition=models.Q(millionths__gte=-(10**6)), name="billing_markup_not_below_free"),
+        ]
+
+    def __str__(self) -> str:
+        return f"markup on {self.model or 'every model'} for {self.organization or 'everybody'}"
 
 
 class Budget(models.Model):

@@ -174,13 +174,22 @@ class Generation:
             return 0
         return self.endpoint.price.amount(self.count())
 
+    def _amounts(self, usage: Usage) -> tuple[int, int]:
+        """What the customer pays for it and what the provider asks, nano-USD."""
+        price = self.endpoint.price if self.endpoint else None
+        if price is None:
+            return 0, 0
+        amount = price.amount(usage)
+        return amount, amount if price.listed is None else price.listed.amount(usage)
+
     def settlement(self, outcome: str, *, error: str = "") -> Settle:
         """Failed and empty generations cost the client nothing; what they cost us is recorded all the same."""
-        cost = self.amount()
         usage = self.count()
+        charge, cost = self._amounts(usage)
         is_empty = usage.completion == 0 and not self.native_finish_reason
         is_free = outcome == "error" or self.finish_reason == "error" or (outcome == "ok" and is_empty)
-        charge = 0 if is_free else cost
+        if is_free:
+            charge = 0
         record = Raw(encode(self._closing(outcome, usage, error)))
         return Settle(generation=self.id, charge=charge, list=charge, cost=cost, record=record)
 

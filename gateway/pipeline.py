@@ -12,6 +12,7 @@ from billing.holds import Hold
 from billing.till import Till
 from gateway import errors
 from gateway.attempts import first_answer
+from gateway.customers import Customers
 from gateway.errors import ApiError
 from gateway.generation import Generation, Origin
 from gateway.rate_limits import RateLimits
@@ -24,7 +25,7 @@ from gateway.slots import Slots
 from providers import upstream
 from providers.canonical import Completion
 from providers.http import UpstreamTransport
-from providers.snapshot import EMPTY, Endpoint, Snapshot
+from providers.snapshot import EMPTY, Endpoint
 
 
 class Services:
@@ -35,7 +36,7 @@ class Services:
         self.callers = Callers()
         self.http = UpstreamTransport()
         self.slots = Slots()
-        self.snapshot: Snapshot = EMPTY
+        self.customers = Customers()
         self.random = Random()
         self.rate_limits: RateLimits | None = None
 
@@ -54,10 +55,11 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
     """
     caller = await authenticate(services.callers, token)
     request = skin.parse(body)
-    if services.snapshot is EMPTY:
+    catalogue = services.customers.catalogue(caller.organization_id)
+    if catalogue is EMPTY:
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
-    candidates = at_this_moment(plan(request, services.snapshot, dimensions, services.random))
+    candidates = at_this_moment(plan(request, catalogue, dimensions, services.random))
     generation = Generation(caller, request, origin, dimensions)
     hold = generation.hold = await admit(services, generation, candidates)
     if task := asyncio.current_task():

@@ -12,7 +12,9 @@ from django.db.migrations.executor import MigrationExecutor
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from billing import markups
 from billing.till import Till
+from gateway.customers import Customers
 from gateway.pipeline import Services
 from gateway.rate_limits import RateLimits
 from providers import snapshot
@@ -120,13 +122,13 @@ class Process:
                 await asyncio.sleep(RETRY_S)
 
     async def _reload(self) -> None:
-        self.services.snapshot = await sync_to_async(load)()
-        self.has_catalogue = bool(self.services.snapshot.models)
+        self.services.customers = await sync_to_async(load)()
+        self.has_catalogue = bool(self.services.customers.everybody.models)
 
 
-def load() -> snapshot.Snapshot:
+def load() -> Customers:
     close_old_connections()
-    return snapshot.load()
+    return Customers(snapshot.load(), markups.load())
 
 
 def is_migrated() -> bool:

@@ -294,6 +294,9 @@ CONTENT_SECURITY_POLICY = {
 if proto_header := env.str("PROXY_PROTO_HEADER", default=""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proto_header.upper().replace("-", "_"), "https")
 
+# On top of list prices, unless the admin says otherwise for an organization or a model.
+MARKUP_MILLIONTHS = int(percent("MARKUP_PERCENT", env.str("MARKUP_PERCENT", default="0")) * 10_000)
+
 # How long requests are kept, in whole months as they are partitioned; /activity needs 30 days of them at any time.
 GENERATION_RETENTION_DAYS = env.int("GENERATION_RETENTION_DAYS", default=90)
 if GENERATION_RETENTION_DAYS < 60:

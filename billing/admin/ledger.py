@@ -1,9 +1,12 @@
 """Wallets, holds and the ledger in the admin: to look at. Money moves by the till and billing/ledger.py alone."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 
+from accounts import audit
 from accounts.admin import ReadOnly, admin_link
 from billing.admin.columns import BoundedPaginator, usd_column
 from billing.generations import public_id
@@ -20,10 +23,23 @@ HELD = (
 
 @admin.register(Wallet)
 class WalletAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
-    list_display = ("organization", *BALANCE, "version")
+    """How an organization is billed can be changed; what it has moves by the ledger alone."""
+
+    list_display = ("organization", *BALANCE, "billing", "version")
+    list_filter = ("billing",)
     search_fields = ("organization__name", "organization__memberships__user__email", "organization__id__exact")
     search_help_text = "Name, e-mail of a member, or id of the organization"
-    fields = readonly_fields = ("organization_link", *BALANCE, *UNPOSTED, "version")
+    readonly_fields = ("organization_link", *BALANCE, *UNPOSTED, "version")
+    fields = ("organization_link", "billing", *BALANCE, *UNPOSTED, "version")
+
+    def has_change_permission(self, request: HttpRequest, obj: Wallet | None = None) -> bool:
+        return request.user.has_perm("billing.change_wallet")
+
+    def save_model(self, request: HttpRequest, obj: Wallet, form: Any, change: bool) -> None:
+        if form.changed_data:
+            # No other column: the till writes them at the same moment.
+            Wallet.objects.filter(pk=obj.pk).update(billing=obj.billing)
+            audit.record(request, audit.Verb.UPDATE, obj, organization_id=obj.pk, details=audit.changes(form))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Wallet]:
         spendable = F("credit") - F("spent") - F("held")

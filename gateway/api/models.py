@@ -11,6 +11,7 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import ApiKey
 from billing import usage
 from gateway.api.authentication import required
 from gateway.api.model_query import FILTERS, SORTS, Known, select
@@ -136,10 +137,13 @@ def list_providers(request: Request) -> Response:
 
 
 def snapshot(request: Request) -> Snapshot:
+    """At the prices of who asks."""
     services: Services = request.scope["state"]["services"]  # type: ignore[attr-defined]
-    if services.snapshot is EMPTY:
+    key = request.auth
+    found = services.customers.catalogue(key.organization_id if isinstance(key, ApiKey) else None)
+    if found is EMPTY:
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
-    return services.snapshot
+    return found
 
 
 def selected(request: Request, **fixed: str) -> list[Model]:

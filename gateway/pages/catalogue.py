@@ -6,6 +6,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from msgspec import Struct
 
+from billing.markups import load
+from gateway.customers import Customers
 from providers import snapshot
 from providers.pricing import Price
 from providers.snapshot import Endpoint, Model, Snapshot
@@ -59,7 +61,8 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
 def catalogue(request: HttpRequest) -> Snapshot:
     """What this process routes by; read from the tables where no process's services are (runserver, test client)."""
     state = getattr(request, "scope", {}).get("state", {})
-    return state["services"].snapshot if "services" in state else snapshot.load()
+    customers: Customers = state["services"].customers if "services" in state else Customers(snapshot.load(), load())
+    return customers.everybody
 
 
 def rows(found: Snapshot) -> list[Row]:
