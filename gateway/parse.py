@@ -7,13 +7,21 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import ApiError
-from providers.canonical import ChatRequest, Request
+from providers.canonical import ChatRequest, Request, ToolChoice
 
 Body = TypeVar("Body")
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 decode_chat = msgspec.json.Decoder(ChatRequest).decode
+# What a part of this type must have.
+MEMBERS = {
+    "text": "text",
+    "image_url": "image_url",
+    "input_audio": "input_audio",
+    "file": "file",
+    "video_url": "video_url",
+}
 PLACE = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 UNKNOWN = re.compile(r"Object contains unknown field `(\w+)`$")
 MISSING = re.compile(r"Object missing required field `(\w+)`$")
@@ -29,8 +37,34 @@ def chat(body: bytes) -> Request:
     except UNREADABLE as error:
         raise unreadable(error) from None
     if not request.candidates:
-        raise ApiError(400, "model: this field is required.")
+        raise required("model")
+    check(request)
     return Request(request, fields)
+
+
+def check(chat: ChatRequest) -> None:
+    """What depends on another member."""
+    for place, message in enumerate(chat.messages):
+        if message.role == "tool" and message.tool_call_id is None:
+            raise required(f"messages[{place}].tool_call_id")
+        if isinstance(message.content, list):
+            for at, part in enumerate(message.content):
+                member = MEMBERS.get(part.type)
+                if member is not None and getattr(part, member) is None:
+                    raise required(f"messages[{place}].content[{at}].{member}")
+    for place, tool in enumerate(chat.tools or ()):
+        if tool.type == "function" and tool.function is None:
+            raise required(f"tools[{place}].function")
+    choice = chat.tool_choice
+    if isinstance(choice, ToolChoice) and choice.type == "function" and choice.function is None:
+        raise required("tool_choice.function")
+    wanted = chat.response_format
+    if wanted is not None and wanted.type == "json_schema" and wanted.json_schema is None:
+        raise required("response_format.json_schema")
+
+
+def required(field: str) -> ApiError:
+    return ApiError(400, f"{field}: this field is required.")
 
 
 def typed(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:

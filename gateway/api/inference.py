@@ -11,10 +11,13 @@ from gateway import errors, pipeline
 from gateway.api.authentication import bearer
 from gateway.api.openapi import describe, ref
 from gateway.api.shapes.chat import ChatChunk, ChatCompletion
+from gateway.api.shapes.messages import MessageAnswer, MessageError, MessageEvent
 from gateway.generation import Origin
 from gateway.lean import LeanRequest, StreamResponse
 from gateway.skins.base import Skin
 from gateway.skins.chat import Chat
+from gateway.skins.messages import Messages
+from gateway.skins.messages.request import MessagesRequest
 from providers.canonical import ChatRequest
 
 SSE = "text/event-stream"
@@ -74,6 +77,21 @@ class ChatCompletions(InferenceView):
         ChatCompletion,
         body=ChatRequest,
         more={(200, SSE): ref(ChatChunk)},
+    )
+    async def post(self, request: LeanRequest) -> HttpResponseBase:
+        return await super().post(request)
+
+
+class MessagesView(InferenceView):
+    skin = Messages()
+
+    @describe(
+        "Inference",
+        "Answers Anthropic's Messages, whole or streamed",
+        MessageAnswer,
+        body=MessagesRequest,
+        more={(200, SSE): ref(MessageEvent)},
+        error=MessageError,
     )
     async def post(self, request: LeanRequest) -> HttpResponseBase:
         return await super().post(request)

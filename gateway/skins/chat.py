@@ -1,14 +1,17 @@
 """Chat completions, the canonical form itself: bodies and chunks as the reference writes them (§2.6, §2.10)."""
 
 import msgspec
+from msgspec import UNSET
 
 from gateway import parse
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.skins.reasoning import UNKNOWN
 from gateway.skins.usage import usage
-from providers.canonical import ChunkChoice, Completion, Delta, Request
+from providers.canonical import Answer, ChunkChoice, Completion, Delta, ReasoningDetail, Request
 from providers.snapshot import Endpoint
 
+MOST_STOPS = 4
 DONE = b"data: [DONE]\n\n"
 
 encode = msgspec.json.Encoder().encode
@@ -16,9 +19,14 @@ encode = msgspec.json.Encoder().encode
 
 class Chat:
     def parse(self, body: bytes) -> Request:
-        return parse.chat(body)
+        request = parse.chat(body)
+        if isinstance(request.chat.stop, list) and len(request.chat.stop) > MOST_STOPS:
+            raise ApiError(400, f"stop: at most {MOST_STOPS} of them.")
+        return request
 
     def completion(self, generation: Generation, endpoint: Endpoint, answer: Completion, charge: int) -> bytes:
+        for choice in answer.choices:
+            tell_reasoning(choice.message, is_hidden(generation))
         return encode(
             {
                 "id": generation.public_id,
@@ -39,6 +47,24 @@ class Chat:
         return {"error": error.body()}
 
 
+def is_hidden(generation: Generation) -> bool:
+    """The model reasons, and is paid for it, but the client does not want to see it."""
+    thinking = generation.request.chat.thinking
+    return thinking is not None and bool(thinking.exclude)
+
+
+def tell_reasoning(said: Answer | Delta, is_hidden: bool) -> None:
+    """Details stand beside the text always, so that clients need to send only them back."""
+    if is_hidden:
+        if isinstance(said, Answer):
+            said.reasoning = None
+        else:
+            said.reasoning = UNSET
+        said.reasoning_details = UNSET
+    elif said.reasoning and said.reasoning_details is UNSET:
+        said.reasoning_details = [ReasoningDetail("reasoning.text", text=said.reasoning, format=UNKNOWN, index=0)]
+
+
 class ChunkWriter:
     """Chunks of one stream: id, created, model and provider are the same in all, so they are written once."""
 
@@ -53,8 +79,13 @@ class ChunkWriter:
             }
         )
         self._head = b"data: " + head[:-1] + b',"choices":'
+        self._is_hidden = is_hidden(generation)
 
     def content(self, choices: list[ChunkChoice]) -> bytes:
+        for choice in choices:
+            delta = choice.delta
+            if delta.reasoning is not UNSET or delta.reasoning_details is not UNSET:
+                tell_reasoning(delta, self._is_hidden)
         return self._head + encode(choices) + b"}\n\n"
 
     def ending(self, generation: Generation, endpoint: Endpoint, charge: int) -> bytes:

@@ -8,9 +8,6 @@ from providers.snapshot import Endpoint
 
 def usage(count: Usage, endpoint: Endpoint, charge: int) -> dict[str, object]:
     """Counters are always there and never null (§2.11); dollars are floats."""
-    price = endpoint.price
-    prompt = price.prompt_part(count) if price else 0
-    completion = price.completion_part(count) if price else 0
     return {
         "prompt_tokens": count.prompt,
         "completion_tokens": count.completion,
@@ -24,9 +21,16 @@ def usage(count: Usage, endpoint: Endpoint, charge: int) -> dict[str, object]:
             "video_tokens": 0,
         },
         "completion_tokens_details": {"reasoning_tokens": count.reasoning, "audio_tokens": 0, "image_tokens": 0},
-        "cost_details": {
-            "upstream_inference_cost": None,
-            "upstream_inference_prompt_cost": prompt / PICO,
-            "upstream_inference_completions_cost": completion / PICO,
-        },
+        "cost_details": cost_details(count, endpoint),
+    }
+
+
+def cost_details(count: Usage, endpoint: Endpoint) -> dict[str, object]:
+    price = endpoint.price
+    prompt = price.prompt_part(count) if price else 0
+    completion = price.completion_part(count) if price else 0
+    return {
+        "upstream_inference_cost": None,
+        "upstream_inference_prompt_cost": prompt / PICO,
+        "upstream_inference_completions_cost": completion / PICO,
     }

@@ -1,0 +1,124 @@
+"""Messages as they go out: whole ones, usage, errors."""
+
+from typing import Any
+
+import msgspec
+
+from billing.ledger import NANO_PER_USD
+from gateway.errors import ApiError
+from gateway.generation import Generation
+from gateway.skins.blocks import Block, blocks_of
+from gateway.skins.reasoning import sealed, signature
+from gateway.skins.usage import cost_details
+from providers.canonical import Completion
+from providers.snapshot import Endpoint
+
+STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+# A provider's own word that says more than the canonical one.
+NATIVE = frozenset({"stop_sequence", "pause_turn", "refusal", "model_context_window_exceeded", "compaction"})
+ERROR_TYPES = {
+    "authentication": "authentication_error",
+    "permission_denied": "permission_error",
+    "payment_required": "billing_error",
+    "not_found": "not_found_error",
+    "image_not_found": "not_found_error",
+    "rate_limit_exceeded": "rate_limit_error",
+    "provider_overloaded": "overloaded_error",
+    "timeout": "timeout_error",
+    "payload_too_large": "request_too_large",
+    "context_length_exceeded": "invalid_request_error",
+    "max_tokens_exceeded": "invalid_request_error",
+    "token_limit_exceeded": "invalid_request_error",
+    "string_too_long": "invalid_request_error",
+    "content_policy_violation": "invalid_request_error",
+    "invalid_request": "invalid_request_error",
+    "invalid_prompt": "invalid_request_error",
+    "invalid_image": "invalid_request_error",
+    "unprocessable": "invalid_request_error",
+}
+
+encode = msgspec.json.Encoder().encode
+decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def message(generation: Generation, endpoint: Endpoint, found: Completion, charge: int) -> bytes:
+    return encode(
+        {
+            **opening(generation.public_id, endpoint.model, endpoint.provider.name),
+            "content": [rendered(block) for block in blocks_of(found.choices[0].message)],
+            "stop_reason": stop_reason(generation),
+            "usage": usage(generation, endpoint, charge),
+        }
+    )
+
+
+def opening(public_id: str, model: str, provider_name: str) -> dict[str, Any]:
+    return {
+        "id": public_id,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "provider": provider_name,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "stop_details": None,
+        "container": None,
+    }
+
+
+def rendered(block: Block) -> dict[str, Any]:
+    match block.kind:
+        case "thinking" | "summary":
+            return {"type": "thinking", "thinking": block.text, "signature": signature(block)}
+        case "encrypted":
+            return {"type": "redacted_thinking", "data": sealed(block)}
+        case "call":
+            return {"type": "tool_use", "id": block.id, "name": block.name, "input": arguments(block.text)}
+        case _:
+            return {"type": "text", "text": block.text, "citations": None}
+
+
+def arguments(text: str) -> dict[str, Any]:
+    """An object, whatever the model wrote."""
+    try:
+        return decode_object(text) if text.strip() else {}
+    except (msgspec.DecodeError, RecursionError):
+        return {"raw_arguments": text}
+
+
+def stop_reason(generation: Generation) -> str:
+    native = generation.native_finish_reason
+    return native if native in NATIVE else STOP_REASONS.get(generation.finish_reason or "", "end_turn")
+
+
+def usage(generation: Generation, endpoint: Endpoint, charge: int) -> dict[str, Any]:
+    """`input_tokens` are those that were neither read from the cache nor written to it."""
+    count = generation.count()
+    return {
+        "input_tokens": count.prompt - count.cached - count.cache_write,
+        "output_tokens": count.completion,
+        "cache_creation_input_tokens": count.cache_write,
+        "cache_read_input_tokens": count.cached,
+        "cache_creation": None,
+        "output_tokens_details": {"thinking_tokens": count.reasoning},
+        "server_tool_use": None,
+        "service_tier": "standard",
+        "inference_geo": None,
+        "cost": charge / NANO_PER_USD,
+        "is_byok": False,
+        "cost_details": cost_details(count, endpoint),
+    }
+
+
+def envelope(error: ApiError, generation: str) -> dict[str, object]:
+    return {
+        "type": "error",
+        "error": {
+            "type": ERROR_TYPES.get(error.error_type, "invalid_request_error" if error.status == 405 else "api_error"),
+            "message": error.message,
+            "error_type": error.error_type,
+        },
+        "metadata": error.body()["metadata"],
+        "request_id": generation or None,
+    }
