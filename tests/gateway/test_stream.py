@@ -99,7 +99,19 @@ def test_reasoning_content_is_reasoning(ask: Ask, script: Upstream) -> None:
     steps = [chunk({"reasoning_content": "hm", "content": None}), chunk({"content": "yes"}, "stop"), {"done": True}]
     script.script("one-primary", steps)
     chunks = events(ask(stream=True))
-    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": "", "reasoning": "hm"}
+    delta = chunks[0]["choices"][0]["delta"]
+    assert (delta["role"], delta["content"], delta["reasoning"]) == ("assistant", "", "hm")
+    # What a client sends back on the next turn
+    assert delta["reasoning_details"] == [{"type": "reasoning.text", "text": "hm", "format": "unknown", "index": 0}]
+
+
+def test_excluded_reasoning_is_hidden(ask: Ask, script: Upstream) -> None:
+    steps = [chunk({"reasoning_content": "hm", "content": None}), chunk({"content": "yes"}, "stop"), {"done": True}]
+    script.script("one-primary", steps)
+    for hidden in ({"reasoning": {"exclude": True}}, {"include_reasoning": False}):
+        response = ask(stream=True, **hidden)
+        assert content(events(response)) == "yes"
+        assert "hm" not in response.text
 
 
 def test_missing_usage_is_estimated_and_said(ask: Ask, api: httpx.Client, script: Upstream, shared: Product) -> None:
