@@ -81,7 +81,9 @@ class Budgeted(models.Model):
         MONTHLY = "monthly"
 
     budget_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending budget in nano-USD.")
-    budget_reset = models.CharField(max_length=8, choices=Every.choices, blank=True, help_text="Empty: for all time.")
+    budget_reset = models.CharField(
+        max_length=8, choices=Every.choices, blank=True, db_default="", help_text="Empty: for all time."
+    )
 
     class Meta:
         abstract = True
