@@ -1,20 +1,38 @@
-"""Mail when credit runs low, once until there is more, and when a key's limit is nearly used, once each window."""
+"""Mail when credit runs low, once until there is more, and when a limit or budget is nearly used, once each window."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.utils import timezone
+from msgspec import Struct
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Membership, Organization, User
 from billing import budgets, mail
 from billing.money import usd
 from billing.payments.models import NANO_PER_CENT, BillingProfile, BudgetNotice
 
 LEVELS = (80, 100)
 ALL_TIME = date(1970, 1, 1)
+Budgeted = TypeVar("Budgeted", Membership, Organization)
+
+
+class Limit(Struct, frozen=True):
+    """What somebody may spend, and has; nano-USD."""
+
+    budget: UUID
+    name: str
+    organization: Organization
+    user: User | None
+    used: int
+    limit: int
+    reset: str
+    page: str
 
 
 def run() -> None:
@@ -23,7 +41,7 @@ def run() -> None:
 
 
 def low_balances() -> None:
-    left = F("organization__wallet__credit") - F("organization__wallet__spent")
+    left = Coalesce(F("organization__wallet__credit") - F("organization__wallet__spent"), 0)
     threshold = F("low_balance_cents") * NANO_PER_CENT
     watched = BillingProfile.objects.exclude(low_balance_cents=None).annotate(left=left)
     watched.filter(left__gte=threshold).exclude(low_balance_mailed_at=None).update(low_balance_mailed_at=None)
@@ -47,12 +65,61 @@ def _mail_low_balance(profile: BillingProfile, left: int) -> None:
 
 
 def used_budgets() -> None:
+    for limit in (*_of_keys(), *_of_members(), *_of_organizations()):
+        for percent in reached(limit.used, limit.limit):
+            _mail_budget(limit, percent)
+
+
+def _of_keys() -> Iterator[Limit]:
     limited = ApiKey.objects.live().filter(limit_nano__gt=0).annotate(used=budgets.used_now())
     near = limited.filter(used__gte=F("limit_nano") * LEVELS[0] / 100)
     for key in near.select_related("created_by", "organization"):
-        used: int = vars(key)["used"]
-        for percent in reached(used, key.limit_nano or 0):
-            _mail_budget(key, used, percent)
+        yield Limit(
+            budget=key.pk,
+            name=f"the key {key.name} ({key.label})",
+            organization=key.organization,
+            user=key.created_by,
+            used=vars(key)["used"],
+            limit=key.limit_nano or 0,
+            reset=key.limit_reset,
+            page=f"/keys/{key.hash}",
+        )
+
+
+def _of_members() -> Iterator[Limit]:
+    members = Membership.objects.filter(budget_nano__gt=0).select_related("user", "organization")
+    for member, used in _with_usage(members):
+        yield Limit(
+            budget=member.budget_id,
+            name=f"the budget of {member.user}",
+            organization=member.organization,
+            user=member.user,
+            used=used,
+            limit=member.budget_nano or 0,
+            reset=member.budget_reset,
+            page="/dashboard",
+        )
+
+
+def _of_organizations() -> Iterator[Limit]:
+    for organization, used in _with_usage(Organization.objects.filter(budget_nano__gt=0)):
+        yield Limit(
+            budget=organization.budget_id,
+            name="the organization's budget",
+            organization=organization,
+            user=None,
+            used=used,
+            limit=organization.budget_nano or 0,
+            reset=organization.budget_reset,
+            page="/dashboard",
+        )
+
+
+def _with_usage(rows: Iterable[Budgeted]) -> Iterator[tuple[Budgeted, int]]:
+    found = list(rows)
+    usages = budgets.usages(row.budget_id for row in found)
+    for row in found:
+        yield row, usages.get(row.budget_id, budgets.UNUSED).within(row.budget_reset)
 
 
 def reached(used: int, limit: int) -> Iterator[int]:
@@ -73,21 +140,23 @@ def began(reset: str, today: date) -> date:
             return ALL_TIME
 
 
-def _mail_budget(key: ApiKey, used: int, percent: int) -> None:
+def _mail_budget(limit: Limit, percent: int) -> None:
     with transaction.atomic():
         _, is_new = BudgetNotice.objects.get_or_create(
-            budget_id=key.pk,
-            window_began=began(key.limit_reset, datetime.now(UTC).date()),
+            budget_id=limit.budget,
+            window_began=began(limit.reset, datetime.now(UTC).date()),
             percent=percent,
-            limit_nano=key.limit_nano or 0,
+            limit_nano=limit.limit,
         )
         if not is_new:
             return
         context = {
-            "key": key,
+            "name": limit.name,
+            "organization": limit.organization,
             "percent": percent,
-            "used": usd(used),
-            "limit": usd(key.limit_nano or 0),
-            "url": f"{settings.PUBLIC_URL}/keys/{key.hash}",
+            "used": usd(limit.used),
+            "limit": usd(limit.limit),
+            "reset": limit.reset,
+            "url": f"{settings.PUBLIC_URL}{limit.page}",
         }
-        mail.to_managers_and(key.created_by, key.organization_id, "budget", context)
+        mail.to_managers_and(limit.user, limit.organization.pk, "budget", context)

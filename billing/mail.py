@@ -28,5 +28,7 @@ def to_managers_and(user: User | None, organization_id: UUID, name: str, context
 def send(recipients: Iterable[str], name: str, context: Mapping[str, Any]) -> None:
     """The template's first line is the subject. A message each: members need not learn each other's addresses."""
     subject, _, body = render_to_string(f"billing/mail/{name}.txt", dict(context)).partition("\n")
+    # Names in it may hold what would end a header's line.
+    subject = " ".join(subject.split())
     for recipient in sorted(set(recipients)):
-        EmailMessage(subject.strip(), body.strip() + "\n", to=[recipient]).send()
+        EmailMessage(subject, body.strip() + "\n", to=[recipient]).send()

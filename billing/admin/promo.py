@@ -12,17 +12,18 @@ from accounts.audited import Audited
 from accounts.models import User
 from billing.admin.columns import usd_column
 from billing.forms import UsdField
+from billing.money import usd
 from billing.payments.models import PromoCode, Redemption
 
 CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,39}", re.ASCII)
 
 
-class PromoCodeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the type checker only
+class NewPromoCodeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the type checker only
     amount_nano = UsdField(label="Credit (USD)")
 
     class Meta:
         model = PromoCode
-        fields = ("code", "amount_nano", "max_uses", "expires_at", "credit_days", "is_disabled")
+        fields = ("code", "amount_nano", "max_uses", "expires_at", "credit_days")
 
     def clean_code(self) -> str:
         code: str = self.cleaned_data["code"].strip().upper()
@@ -35,6 +36,12 @@ class PromoCodeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to th
         if amount <= 0:
             raise forms.ValidationError("It must be more than 0.")
         return amount
+
+
+class PromoCodeForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = PromoCode
+        fields = ("max_uses", "expires_at", "is_disabled")
 
     def clean_max_uses(self) -> int:
         uses: int = self.cleaned_data["max_uses"]
@@ -53,21 +60,36 @@ class RedemptionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 class PromoCodeAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     """Amount and days stay what they were once a code is made: the first to redeem it got no other."""
 
-    form = PromoCodeForm
-    list_display = ("code", usd_column("amount_nano", label="credit"), "uses", "max_uses", "expires_at", "is_disabled")
+    list_display: Any = (
+        "code",
+        usd_column("amount_nano", label="credit"),
+        "uses",
+        "max_uses",
+        "expires_at",
+        "is_disabled",
+    )
     list_filter = ("is_disabled", "expires_at")
     search_fields = ("code",)
     ordering = ("-pk",)
     inlines = (RedemptionInline,)
 
+    def get_form(self, request: HttpRequest, obj: PromoCode | None = None, change: bool = False, **kwargs: Any) -> Any:
+        form = PromoCodeForm if obj else NewPromoCodeForm
+        return super().get_form(request, obj, change, **{**kwargs, "form": form, "fields": form.Meta.fields})
+
     def get_readonly_fields(self, request: HttpRequest, obj: PromoCode | None = None) -> Any:
-        made = (usd_column("amount_nano", label="credit"), "credit_days", "uses", "created_by", "created_at")
-        return ("code", *made) if obj else ()
+        return ("code", "credit", "credit_days", "uses", "created_by", "created_at") if obj else ()
 
     def get_fields(self, request: HttpRequest, obj: PromoCode | None = None) -> Any:
-        if obj is None:
-            return ("code", "amount_nano", "max_uses", "expires_at", "credit_days")
-        return ("max_uses", "expires_at", "is_disabled", *self.get_readonly_fields(request, obj))
+        return (
+            (*PromoCodeForm.Meta.fields, *self.get_readonly_fields(request, obj))
+            if obj
+            else NewPromoCodeForm.Meta.fields
+        )
+
+    @admin.display(description="credit $")
+    def credit(self, code: PromoCode) -> str:
+        return usd(code.amount_nano)
 
     def get_inlines(self, request: HttpRequest, obj: PromoCode | None) -> Any:
         return self.inlines if obj else ()

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from billing.payments import amounts, client
@@ -26,7 +27,7 @@ def due() -> QuerySet[BillingProfile]:
     """What is held for open requests is not counted: most of it comes back."""
     can_pay = BillingProfile.objects.filter(is_automatic=True).exclude(payment_method="")
     rested = can_pay.filter(Q(retry_at=None) | Q(retry_at__lte=timezone.now()))
-    left = F("organization__wallet__credit") - F("organization__wallet__spent")
+    left = Coalesce(F("organization__wallet__credit") - F("organization__wallet__spent"), 0)
     return rested.annotate(left=left).filter(left__lt=F("threshold_cents") * NANO_PER_CENT)
 
 
