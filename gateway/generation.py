@@ -14,6 +14,7 @@ from billing.holds import Hold
 from billing.items import Admit, Settle
 from gateway.errors import Attempted
 from gateway.routing.bounds import Size
+from gateway.routing.sessions import Sessions
 from providers.canonical import Completion, Content, Details, Request, Usage
 from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
@@ -75,6 +76,7 @@ class Generation:
         self.native_finish_reason: str | None = None
         self.first_token: float | None = None
         self.produced = 0
+        self.sessions: Sessions | None = None
         self.drawn = 0
 
     # Money
@@ -190,6 +192,9 @@ class Generation:
         is_free = outcome == "error" or self.finish_reason == "error" or (outcome == "ok" and is_empty)
         if is_free:
             charge = 0
+        if outcome == "ok" and not is_free and self.endpoint is not None and self.sessions is not None:
+            caller, session_id = self.caller.organization_id, self.origin.session_id
+            self.sessions.used(caller, self.request, session_id, self.endpoint, usage, time.monotonic())
         record = Raw(encode(self._closing(outcome, usage, error)))
         return Settle(generation=self.id, charge=charge, list=charge, cost=cost, record=record)
 

@@ -20,6 +20,7 @@ from gateway.refusals import refused
 from gateway.relay.stream import AnswerStream
 from gateway.routing.bounds import size
 from gateway.routing.plan import plan
+from gateway.routing.sessions import Sessions
 from gateway.skins.base import Skin
 from gateway.slots import Slots
 from providers import upstream
@@ -39,6 +40,7 @@ class Services:
         self.customers = Customers()
         self.random = Random()
         self.rate_limits: RateLimits | None = None
+        self.sessions = Sessions()
 
 
 class Answer(Struct, frozen=True):
@@ -59,8 +61,11 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
     if catalogue is EMPTY:
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
-    candidates = at_this_moment(plan(request, catalogue, dimensions, services.random))
+    stuck = services.sessions.find(caller.organization_id, request, origin.session_id, time.monotonic())
+    planned = plan(request, catalogue, dimensions, services.random, stuck=stuck)
+    candidates = at_this_moment(planned.candidates)
     generation = Generation(caller, request, origin, dimensions)
+    generation.sessions = services.sessions
     hold = generation.hold = await admit(services, generation, candidates)
     if task := asyncio.current_task():
         hold.on_gone = task.cancel

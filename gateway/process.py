@@ -17,6 +17,7 @@ from billing.till import Till
 from gateway.customers import Customers
 from gateway.pipeline import Services
 from gateway.rate_limits import RateLimits
+from gateway.routing import sharing
 from providers import snapshot
 
 logger = logging.getLogger(__name__)
@@ -44,18 +45,20 @@ class Process:
             retry=Retry(NoBackoff(), 1),
         )
         self.services.rate_limits = RateLimits(self._redis)
-        self._listener: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Returns at once: what is not there yet (a database, its migrations) is waited for behind /readyz."""
         await self.services.till.start()
-        self._listener = asyncio.create_task(self._listen())
+        sessions = self.services.sessions
+        work = (self._listen(), sharing.tell(sessions, self._redis), sharing.listen(sessions, self._redis))
+        self._tasks = [asyncio.create_task(one) for one in work]
 
     async def stop(self, patience: float) -> None:
         """Settles what is still to be settled, within `patience` seconds, and lets go."""
         self.is_draining = True
-        if self._listener is not None:
-            self._listener.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self.services.till.close(patience)
         await self.services.http.aclose()
         await self._redis.aclose()

@@ -21,7 +21,7 @@ from providers.quirks import PLAIN, Quirks
 logger = logging.getLogger(__name__)
 
 TEXT = frozenset({"text"})
-VERSION = re.compile(r"v?[0-9]+(\.[0-9]+)*")
+VERSION = re.compile(r"[vkm]?([0-9]+(?:\.[0-9]+)*)")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -136,15 +136,25 @@ class Model(Struct, frozen=True):
     def is_free(self) -> bool:
         return bool(self.routable) and all(found.price is not None and found.price.is_free for found in self.routable)
 
+    @property
+    def price(self) -> int:
+        """Of its cheapest endpoint, to put models in order: pico-USD for three tokens of prompt and one of answer."""
+        found = [one.price for one in self.accepting if one.price is not None]
+        return min((3 * price.prompt + price.completion for price in found), default=0)
+
 
 class Snapshot(Struct, frozen=True):
     providers: dict[str, Provider]
     models: dict[str, Model]
     latest: dict[str, str] = {}
     """The newest model of each family, by its alias (`~author/family-latest`)."""
+    writers: tuple[Model, ...] = ()
+    """The models that answer with text, the cheapest first."""
 
     def __post_init__(self) -> None:
         force_setattr(self, "latest", aliases(self.models))
+        writers = [found for found in self.models.values() if found.accepting and "text" in found.accepting[0].outputs]
+        force_setattr(self, "writers", tuple(sorted(writers, key=lambda found: (found.price, found.slug))))
 
 
 def aliases(models: dict[str, Model]) -> dict[str, str]:
@@ -153,9 +163,16 @@ def aliases(models: dict[str, Model]) -> dict[str, str]:
         if not found.routable or (alias := alias_of(found.slug)) is None:
             continue
         best = newest.get(alias)
-        if best is None or (found.released_at, found.slug) > (best.released_at, best.slug):
+        if best is None or newness(found) > newness(best):
             newest[alias] = found
     return {alias: found.slug for alias, found in newest.items()}
+
+
+def newness(found: Model) -> tuple[date, list[list[int]], str]:
+    """By its day of release; of one day, by its version."""
+    words = (VERSION.fullmatch(word) for word in found.slug.partition("/")[2].split("-"))
+    versions = [[int(part) for part in word[1].split(".")] for word in words if word]
+    return found.released_at.date(), versions, found.slug
 
 
 def alias_of(slug: str) -> str | None:

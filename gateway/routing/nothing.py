@@ -12,8 +12,8 @@ RETRY_AFTER_S = 30
 NAMED = 12
 
 
-def nothing_left(models: Sequence[Model], filters: Sequence[Filter]) -> ApiError:
-    slugs = [model.slug for model in models]
+def nothing_left(slugs: Sequence[str], models: Sequence[Model], filters: Sequence[Filter]) -> ApiError:
+    """`models` are what the slugs stand for."""
     said = ", ".join(slugs)
     offered = [endpoint for model in models for endpoint in model.accepting]
     if not offered:

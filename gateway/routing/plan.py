@@ -10,42 +10,35 @@ from random import Random
 from msgspec import Struct
 
 from accounts.policy import NO_POLICY, Policy
-from gateway.errors import ApiError
-from gateway.routing import live, parameters, preferences
+from gateway.routing import live, parameters, routers
 from gateway.routing.bounds import Size
-from gateway.routing.filters import Filter, filters
 from gateway.routing.live import View
 from gateway.routing.nothing import nothing_left
-from gateway.routing.ranking import Ranking, looked_up, ranked, with_the_unfit_last
-from gateway.routing.requested import Asked, asked
-from providers.canonical import ChatRequest, ProviderPreferences, Request
+from gateway.routing.ranking import Ranking, Seen, looked_up, ranked, with_the_unfit_last
+from gateway.routing.requested import Asked, asked, parsed
+from gateway.routing.sessions import Place
+from gateway.routing.wanted import Wanted, read
+from providers.canonical import Request
 from providers.preferences import Sort, SortBy
-from providers.snapshot import Endpoint, Snapshot
+from providers.snapshot import Endpoint, Model, Snapshot
 
-SERVICE_TIERS = {
-    "auto": "",
-    "default": "",
-    "standard": "",
-    "scale": "",
-    "fast": "priority",
-    "priority": "priority",
-    "ultrafast": "priority",
-    "flex": "flex",
-}
 # Of these tiers only their own endpoints answer, where there are any.
 EXCLUSIVE = "flex"
+ROUTERS = {routers.AUTO: "auto", routers.FREE: "free"}
 
 
-class Wanted(Struct, frozen=True):
-    """What a request says of its providers, its key's defaults included."""
+class Plan(Struct, frozen=True):
+    candidates: list[Endpoint]
+    """In the order in which they are tried; at least one."""
+    strategy: str
+    """As `openrouter_metadata` names it."""
 
-    request: Request
-    size: Size
-    preferences: ProviderPreferences
-    filters: list[Filter]
-    tier: str
-    named: frozenset[str]
-    """Tags that the request spells out."""
+
+class Group(Struct, frozen=True):
+    """A model that may answer, and its endpoints that may."""
+
+    asked: Asked
+    endpoints: list[Endpoint]
 
 
 def plan(
@@ -56,61 +49,55 @@ def plan(
     *,
     view: View = live.EMPTY,
     policy: Policy = NO_POLICY,
-) -> list[Endpoint]:
-    """The candidates in the order in which they are tried. Raises ApiError 400, 404 or 503 when there is none."""
+    stuck: Place | None = None,
+) -> Plan:
+    """Raises ApiError 400, 404 or 503 when no endpoint may answer."""
     wanted = read(request, size, policy)
-    models = [asked(slug, snapshot) for slug in request.chat.candidates]
-    left = [survivors(model, wanted) for model in models]
-    if not any(left):
-        raise nothing_left([one.model for one in models], wanted.filters)
-    chosen = wanted.preferences
-    seen = [looked_up(endpoints, view) for endpoints in left]
-    if isinstance(chosen.sort, Sort) and chosen.sort.partition == "none":
-        parts = [ranked(list(chain.from_iterable(seen)), ranking(models[0], wanted), size, random)]
+    slugs = request.chat.candidates
+    groups = [group for slug in slugs for group in serving(slug, wanted, snapshot, random, stuck)]
+    if not any(group.endpoints for group in groups):
+        models = [group.asked.model for group in groups] or list(snapshot.writers)
+        raise nothing_left(slugs, models, wanted.filters)
+    candidates = in_order(groups, wanted, view, random, stuck)
+    return Plan([endpoint for endpoint, _ in candidates], strategy(slugs[0], snapshot))
+
+
+def strategy(slug: str, snapshot: Snapshot) -> str:
+    if slug in snapshot.models:
+        return "direct"
+    name = parsed(slug).name
+    return ROUTERS.get(name) or ("latest" if name.startswith("~") else "direct")
+
+
+def serving(slug: str, wanted: Wanted, snapshot: Snapshot, random: Random, stuck: Place | None) -> list[Group]:
+    """The models that a slug stands for: itself, or a few that a router picks."""
+    if not slug.startswith("openrouter/") or (name := parsed(slug).name) not in ROUTERS:
+        found = asked(slug, snapshot)
+        return [Group(found, survivors(found, wanted))]
+    if name == routers.FREE:
+        models: Iterable[Model] = routers.free(snapshot, random)
     else:
-        parts = [ranked(found, ranking(model, wanted), size, random) for model, found in zip(models, seen, strict=True)]
-    if chosen.allow_fallbacks is False and not chosen.order:
-        parts = [with_the_unfit_last(part, chosen)[:1] for part in parts]
-    found = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
-    return [endpoint for endpoint, _ in with_the_unfit_last(found, chosen)]
+        models = list(routers.auto(wanted.request, wanted.size, snapshot))
+        if stuck is not None:
+            # A conversation stays with the model that it began with.
+            models = sorted(models, key=lambda model: model.slug != stuck.model)
+    return picked(slug, list(models), wanted, is_strict=True) or picked(slug, list(models), wanted, is_strict=False)
 
 
-def read(request: Request, size: Size, policy: Policy) -> Wanted:
-    chat = request.chat
-    refuse_what_is_not_built(chat)
-    chosen = preferences.effective(chat.provider, policy)
-    tier = SERVICE_TIERS.get(chat.service_tier or "auto")
-    if tier is None:
-        raise ApiError(400, f"service_tier: {chat.service_tier!r} is not one of {', '.join(SERVICE_TIERS)}.")
-    return Wanted(
-        request=request,
-        size=size,
-        preferences=chosen,
-        filters=filters(request, chosen, policy, size),
-        tier=tier,
-        named=frozenset(name.casefold() for name in chain(chosen.only or (), chosen.order or ())),
-    )
+def picked(slug: str, models: list[Model], wanted: Wanted, *, is_strict: bool) -> list[Group]:
+    """The first few that can answer; strict: that take all that the request uses."""
+    variants = parsed(slug)
+    groups: list[Group] = []
+    for model in models:
+        one = Asked(model, variants.sort, variants.tiers)
+        if left := survivors(one, wanted, is_strict=is_strict):
+            groups.append(Group(one, left))
+        if len(groups) == routers.PICKED:
+            break
+    return groups
 
 
-def refuse_what_is_not_built(chat: ChatRequest) -> None:
-    """What would run here beside the model: to leave it out in silence would be another answer than was asked for."""
-    for plugin in chat.plugins or ():
-        if plugin.enabled is not False and plugin.id not in ROUTER_PLUGINS:
-            raise ApiError(400, f"plugins: {plugin.id!r} is not built here.")
-    for place, tool in enumerate(chat.tools or ()):
-        if is_of_the_server(tool.type):
-            raise ApiError(400, f"tools[{place}].type: {tool.type!r} runs on the server, which is not built here.")
-
-
-ROUTER_PLUGINS = frozenset({"auto-router"})
-SERVER_TOOLS = ("openrouter:", "web_search")
-
-
-def is_of_the_server(kind: str) -> bool:
-    return kind.startswith(SERVER_TOOLS)
-
-
-def survivors(model: Asked, wanted: Wanted) -> list[Endpoint]:
+def survivors(model: Asked, wanted: Wanted, *, is_strict: bool = False) -> list[Endpoint]:
     """The endpoints of one model that pass every filter, narrowed to those that take what is wished for."""
     left = list(eligible(model, wanted))
     for one in wanted.filters:
@@ -118,8 +105,9 @@ def survivors(model: Asked, wanted: Wanted) -> list[Endpoint]:
             left = list(filter(one.keeps, left))
     for parameter in parameters.wished(wanted.request.chat):
         if parameter not in model.model.shared_parameters:
+            able = [endpoint for endpoint in left if parameter in parameters.takes(endpoint)]
             # Where none takes it the model stays, and the parameter is left out.
-            left = [endpoint for endpoint in left if parameter in parameters.takes(endpoint)] or left
+            left = able if able or is_strict else left
     if wanted.tier == EXCLUSIVE:
         left = [endpoint for endpoint in left if endpoint.service_tier == EXCLUSIVE] or left
     return left
@@ -132,6 +120,31 @@ def eligible(model: Asked, wanted: Wanted) -> Iterable[Endpoint]:
         return found.accepting
     tiers = model.tiers | {"", wanted.tier}
     return [one for one in found.accepting if one.service_tier in tiers or one.tag.casefold() in wanted.named]
+
+
+def in_order(groups: list[Group], wanted: Wanted, view: View, random: Random, stuck: Place | None) -> list[Seen]:
+    chosen = wanted.preferences
+    seen = [looked_up(group.endpoints, view) for group in groups]
+    if isinstance(chosen.sort, Sort) and chosen.sort.partition == "none":
+        parts = [ranked(list(chain.from_iterable(seen)), ranking(groups[0].asked, wanted), wanted.size, random)]
+    else:
+        parts = [
+            ranked(found, ranking(group.asked, wanted), wanted.size, random)
+            for group, found in zip(groups, seen, strict=True)
+        ]
+    if stuck is not None and not chosen.order:
+        parts = [with_the_stuck_first(part, stuck) for part in parts]
+    if chosen.allow_fallbacks is False and not chosen.order:
+        parts = [with_the_unfit_last(part, chosen)[:1] for part in parts]
+    return with_the_unfit_last(parts[0] if len(parts) == 1 else list(chain.from_iterable(parts)), chosen)
+
+
+def with_the_stuck_first(part: list[Seen], stuck: Place) -> list[Seen]:
+    """Where the conversation's cache is, unless that had an outage."""
+    for index, (endpoint, seen) in enumerate(part):
+        if endpoint.id == stuck.endpoint and not seen.had_outage:
+            return [part[index], *part[:index], *part[index + 1 :]]
+    return part
 
 
 def ranking(model: Asked, wanted: Wanted) -> Ranking:

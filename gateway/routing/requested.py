@@ -1,7 +1,6 @@
 """Which models a request names: slugs, variants behind colons, aliases and routers."""
 
 from functools import lru_cache
-from typing import Literal
 
 from msgspec import Struct
 
@@ -11,7 +10,6 @@ from providers.preferences import SortBy
 from providers.snapshot import Model, Snapshot
 
 NO_TIERS: frozenset[str] = frozenset()
-ANY_TIER = "any"
 
 
 class Variant(Struct, frozen=True):
@@ -26,7 +24,6 @@ ROUTING: dict[str, Variant] = {
 }
 # Rows of the catalogue; a model without that row never falls back to the plain one.
 CATALOGUE = frozenset({"free", "batch", "thinking", "extended", "beta"})
-Strategy = Literal["direct", "auto", "free", "latest"]
 
 
 class Asked(Struct, frozen=True):

@@ -159,6 +159,10 @@ class Debug(Struct, frozen=True):
 class Plugin(Struct, frozen=True):
     id: str
     enabled: bool | None = None
+    # Of `auto-router`: patterns with * of models that it may pick, and what they may cost.
+    allowed_models: list[str] | None = None
+    excluded_models: list[str] | None = None
+    cost_tier: Literal["low", "medium", "high", "xhigh", "max"] | None = None
 
 
 class StreamOptions(Struct, frozen=True):

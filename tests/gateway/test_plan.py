@@ -13,6 +13,7 @@ from gateway.errors import ApiError
 from gateway.routing.bounds import size
 from gateway.routing.live import EndpointView, Percentiles
 from gateway.routing.plan import plan
+from gateway.routing.sessions import Place
 from providers.pricing import Price
 from providers.snapshot import Endpoint, Snapshot
 from tests.endpoints import Seen, endpoint, model, provider, request, snapshot
@@ -31,6 +32,7 @@ def tags(
     policy: Policy | None = None,
     seen: dict[str, EndpointView] | None = None,
     catalogue: Snapshot | None = None,
+    stuck: Place | None = None,
 ) -> list[str]:
     asked = request(**body)
     found = plan(
@@ -40,8 +42,9 @@ def tags(
         Random(seed),
         view=Seen({one.id: seen[one.tag] for one in endpoints if seen and one.tag in seen}),
         policy=policy or Policy(),
+        stuck=stuck,
     )
-    return [endpoint.tag for endpoint in found]
+    return [endpoint.tag for endpoint in found.candidates]
 
 
 def preferring(**preferences: Any) -> dict[str, Any]:
@@ -453,3 +456,77 @@ def test_what_is_not_built_is_refused(body: dict[str, Any], field: str) -> None:
 
 def test_a_plugin_that_is_switched_off_is_no_plugin() -> None:
     assert tags({"plugins": [{"id": "web", "enabled": False}], "route": "fallback"}, endpoint("a")) == ["a"]
+
+
+# Routers
+
+
+def fleet() -> Snapshot:
+    """Models at 1 to 5, one of them with tools and images, and two that are free."""
+    found = [endpoint(f"at-{price}", price * 1000, model=f"acme/at-{price}") for price in range(1, 6)]
+    able = endpoint(
+        "able",
+        2500,
+        model="acme/able",
+        inputs=frozenset({"text", "image"}),
+        supported_parameters=frozenset({"tools"}),
+    )
+    plain = {"supported_parameters": frozenset({"temperature"})}
+    found = [Endpoint(**{name: getattr(one, name) for name in one.__struct_fields__} | plain) for one in found]
+    free = [endpoint(f"free-{number}", 0, model=f"acme/free-{number}", **plain) for number in (1, 2)]
+    return snapshot(*found, able, *free)
+
+
+def automatic(**options: Any) -> dict[str, Any]:
+    return {"model": "openrouter/auto", "plugins": [{"id": "auto-router", **options}]}
+
+
+def test_auto_picks_by_the_cost_tier_where_no_rule_names_a_model() -> None:
+    firsts = {tier: tags(automatic(cost_tier=tier), catalogue=fleet())[0] for tier in ("low", "medium", "max")}
+    assert firsts == {"low": "free-1", "medium": "at-1", "max": "at-5"}
+    assert len(tags({"model": "openrouter/auto"}, catalogue=fleet())) == 3
+
+
+def test_auto_picks_who_can_take_the_request() -> None:
+    tool = {"type": "function", "function": {"name": "f"}}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    assert tags({**automatic(cost_tier="max"), "tools": [tool]}, catalogue=fleet()) == ["able"]
+    messages = [{"role": "user", "content": [image]}]
+    assert tags({**automatic(), "messages": messages, "max_tokens": 10}, catalogue=fleet()) == ["able"]
+
+
+def test_auto_keeps_to_the_models_that_it_may_pick() -> None:
+    allowed = automatic(allowed_models=["acme/at-*"], excluded_models=["acme/at-1", "*-2"], cost_tier="low")
+    assert tags(allowed, catalogue=fleet()) == ["at-3", "at-4", "at-5"]
+    error = refusal(automatic(allowed_models=["other/*"]), catalogue=fleet())
+    assert (error["status"], error["requested_models"]) == (404, ["openrouter/auto"])
+
+
+def test_auto_follows_the_rules_for_the_task() -> None:
+    slugs = ("qwen/qwen3-coder", "meta-llama/llama-3.3-70b-instruct", "anthropic/claude-sonnet-4.5")
+    catalogue = snapshot(*(endpoint(slug.split("/")[1], 1000, model=slug) for slug in slugs))
+    code = [{"role": "user", "content": "Why does this Python function raise an exception?"}]
+    assert tags({"model": "openrouter/auto", "messages": code}, catalogue=catalogue)[0] == "qwen3-coder"
+    chat = [{"role": "user", "content": "What is a turnpike?"}]
+    first = tags({"model": "openrouter/auto", "messages": chat}, catalogue=catalogue)[0]
+    assert first == "llama-3.3-70b-instruct"
+    assert tags({**automatic(cost_tier="high"), "messages": code}, catalogue=catalogue)[0] == "claude-sonnet-4.5"
+
+
+def test_free_picks_any_free_model_and_no_other() -> None:
+    found = {tuple(tags({"model": "openrouter/free"}, seed=seed, catalogue=fleet())) for seed in range(20)}
+    assert found == {("free-1", "free-2"), ("free-2", "free-1")}
+    assert refusal({"model": "openrouter/free"}, endpoint("paid"))["status"] == 404
+
+
+def test_a_conversation_stays_with_its_endpoint_and_under_auto_with_its_model() -> None:
+    near, far = endpoint("near", 10), endpoint("far", 5000)
+    stuck = Place(far.id, "acme/m")
+    assert all(tags({}, near, far, stuck=stuck, seed=seed) == ["far", "near"] for seed in range(20))
+    assert tags(preferring(order=["near"]), near, far, stuck=stuck) == ["near", "far"]
+    assert tags({}, near, far, stuck=stuck, seen={"far": EndpointView(had_outage=True)}) == ["near", "far"]
+    assert tags({}, near, far, stuck=stuck, seen={"far": EndpointView(is_open=True)}) == ["near", "far"]
+    assert tags(preferring(ignore=["far"]), near, far, stuck=stuck) == ["near"]
+    catalogue = fleet()
+    dear = catalogue.models["acme/at-5"].endpoints[0]
+    assert tags(automatic(cost_tier="low"), catalogue=catalogue, stuck=Place(dear.id, dear.model))[0] == "at-5"
