@@ -1,7 +1,7 @@
 """What a wire's adapter is: pure translations between canonical form and vendor's bytes. No sockets, settings, ORM."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, NoReturn, Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -51,12 +51,12 @@ class Adapter:
         raise NotImplementedError
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
-        unsupported("this provider has no embeddings")
+        raise unsupported("this provider has no embeddings")
 
     def embeddings(self, body: bytes) -> Embeddings:
-        unsupported("this provider has no embeddings")
+        raise unsupported("this provider has no embeddings")
 
 
-def unsupported(what: str) -> NoReturn:
+def unsupported(what: str) -> UpstreamError:
     """Another endpoint may be able to."""
-    raise UpstreamError(Kind.UNSUPPORTED, what)
+    return UpstreamError(Kind.UNSUPPORTED, what)

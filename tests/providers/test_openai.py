@@ -446,3 +446,21 @@ def test_usage_is_asked_for_in_a_stream_where_that_is_understood(asks: bool) -> 
     expected: dict[str, Any] = {"stream_options": {"include_usage": True}} if asks else {}
     assert sent(at, stream=True, stream_options={"include_usage": False}) == {"stream": True} | expected
     assert sent(at, stream=False) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message", "code"),
+    [
+        ("error_cloudflare.json", 503, "Upstream service unavailable", "7009"),
+        ("error_detail.json", 503, "Model is not ready", None),
+    ],
+)
+def test_errors_in_other_envelopes_keep_their_message(name: str, status: int, message: str, code: str | None) -> None:
+    found = ADAPTER.error(status, {}, payload(name))
+    assert (found.kind, found.message, found.provider_code) == (Kind.OVERLOADED, message, code)
+
+
+def test_an_error_without_a_member_around_it_ends_a_stream() -> None:
+    told = Told(events("error_bare.sse"))
+    assert told.content == "Ro"
+    assert told.failure == Failure("CUDA out of memory", "500", told.failure.raw if told.failure else "")

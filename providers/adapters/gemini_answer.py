@@ -1,0 +1,250 @@
+"""Answers of the wire `gemini`, whole and streamed, read as canonical ones."""
+
+from collections.abc import Iterable
+from uuid import uuid4
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from providers.adapters import events
+from providers.adapters.errors import UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
+from providers.canonical import (
+    Choice,
+    ChunkChoice,
+    Completion,
+    Content,
+    Delta,
+    Event,
+    Failure,
+    FinishReason,
+    FunctionCall,
+    FunctionDelta,
+    ReasoningDetail,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    UsageReport,
+)
+from providers.errors import Kind, UpstreamError
+
+FORMAT = "google-gemini-v1"
+FILTERED = (
+    "SAFETY",
+    "RECITATION",
+    "LANGUAGE",
+    "BLOCKLIST",
+    "PROHIBITED_CONTENT",
+    "SPII",
+    "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION",
+    "MODEL_ARMOR",
+)
+FAILED = (
+    "MALFORMED_FUNCTION_CALL",
+    "UNEXPECTED_TOOL_CALL",
+    "TOO_MANY_TOOL_CALLS",
+    "MISSING_THOUGHT_SIGNATURE",
+    "MALFORMED_RESPONSE",
+)
+FINISH_REASONS: dict[str, FinishReason] = {
+    "MAX_TOKENS": "length",
+    **dict.fromkeys(FILTERED, "content_filter"),
+    **dict.fromkeys(FAILED, "error"),
+}
+EMPTY = Raw(b"{}")
+encode = msgspec.json.Encoder().encode
+
+
+class Call(Struct, frozen=True):
+    name: str = ""
+    args: Raw = EMPTY
+    id: str | None = None
+
+
+class Blob(Struct, frozen=True, rename="camel"):
+    data: str = ""
+    mime_type: str = "image/png"
+
+
+class Part(Struct, frozen=True, rename="camel"):
+    text: str | None = None
+    thought: bool = False
+    thought_signature: str | None = None
+    function_call: Call | None = None
+    inline_data: Blob | None = None
+
+
+class Parts(Struct, frozen=True):
+    parts: list[Part] = []
+
+
+class Candidate(Struct, frozen=True, rename="camel"):
+    content: Parts = Parts()
+    finish_reason: str | None = None
+    index: int = 0
+
+
+class WireUsage(Struct, frozen=True, rename="camel"):
+    prompt_token_count: int | None = None
+    candidates_token_count: int | None = None
+    thoughts_token_count: int | None = None
+    cached_content_token_count: int | None = None
+    tool_use_prompt_token_count: int | None = None
+
+    def canonical(self) -> Usage | None:
+        """Thoughts are counted beside the candidates, cached content in the prompt."""
+        if self.prompt_token_count is None and self.candidates_token_count is None:
+            return None
+        prompt = max(self.prompt_token_count or 0, 0) + max(self.tool_use_prompt_token_count or 0, 0)
+        thoughts = max(self.thoughts_token_count or 0, 0)
+        cached = min(max(self.cached_content_token_count or 0, 0), prompt)
+        return Usage(prompt, max(self.candidates_token_count or 0, 0) + thoughts, cached, 0, thoughts)
+
+
+class Feedback(Struct, frozen=True, rename="camel"):
+    block_reason: str | None = None
+
+
+class WireAnswer(Struct, frozen=True, rename="camel"):
+    candidates: list[Candidate] = []
+    usage_metadata: WireUsage = WireUsage()
+    prompt_feedback: Feedback = Feedback()
+    response_id: str | None = None
+    error: Detail | None = None
+
+
+decode = msgspec.json.Decoder(WireAnswer).decode
+
+
+def completion(body: bytes) -> Completion:
+    found = read(body)
+    if found.prompt_feedback.block_reason:
+        raise UpstreamError(Kind.CONTENT_POLICY, blocked(found), raw=raw(body))
+    if not found.candidates:
+        raise unreadable("no candidates", body)
+    choices = [choice(candidate) for candidate in found.candidates]
+    return Completion(choices, found.usage_metadata.canonical(), found.response_id)
+
+
+def read(body: bytes) -> WireAnswer:
+    try:
+        return decode(body)
+    except UNREADABLE as error:
+        raise unreadable(error, body) from None
+
+
+def blocked(found: WireAnswer) -> str:
+    return f"The provider refused the prompt: {found.prompt_feedback.block_reason}."
+
+
+def choice(candidate: Candidate) -> Choice:
+    texts, thoughts = [], []
+    details: list[ReasoningDetail] = []
+    calls: list[ToolCall] = []
+    images: list[Raw] = []
+    for part in candidate.content.parts:
+        call_id = None
+        if part.function_call:
+            call_id = id_of(part.function_call)
+            arguments = bytes(part.function_call.args).decode()
+            calls.append(ToolCall(call_id, FunctionCall(part.function_call.name, arguments)))
+        elif part.inline_data:
+            images.append(image(part.inline_data, len(images)))
+        elif part.thought:
+            thoughts.append(part.text or "")
+            details.append(thought(len(details), part.text or ""))
+        elif part.text is not None:
+            texts.append(part.text)
+        if part.thought_signature:
+            details.append(signature(len(details), part.thought_signature, call_id))
+    message = events.answer(texts, thoughts, details, calls)
+    message.images = images or UNSET
+    native = candidate.finish_reason
+    return Choice(candidate.index, finish_reason(native, bool(calls)), native, message)
+
+
+def id_of(call: Call) -> str:
+    """Older models give none."""
+    return call.id or f"call_{uuid4().hex[:24]}"
+
+
+def thought(index: int, text: str) -> ReasoningDetail:
+    return ReasoningDetail("reasoning.text", text=text, format=FORMAT, index=index)
+
+
+def signature(index: int, data: str, call_id: str | None) -> ReasoningDetail:
+    """Tied to its call by the id: it must go back on the same one."""
+    return ReasoningDetail("reasoning.encrypted", data=data, id=call_id or UNSET, format=FORMAT, index=index)
+
+
+def image(blob: Blob, index: int) -> Raw:
+    url = f"data:{blob.mime_type};base64,{blob.data}"
+    return Raw(encode({"type": "image_url", "index": index, "image_url": {"url": url}}))
+
+
+def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
+    reason = FINISH_REASONS.get(native or "", "stop")
+    return "tool_calls" if calls_tools and reason == "stop" else reason
+
+
+class GeminiStream:
+    def __init__(self) -> None:
+        self._upstream_id: str | None = None
+        self._calls: dict[int, int] = {}
+        self._details = 0
+        self._images = 0
+        self._is_thinking = False
+
+    def feed(self, payload: bytes) -> Iterable[Event]:
+        found = read(payload)
+        if found.error is not None:
+            said = of_detail(found.error)
+            return [in_stream(said.message, said.code, payload)]
+        if found.prompt_feedback.block_reason:
+            code = found.prompt_feedback.block_reason
+            return [Failure(blocked(found), code, raw(payload), Kind.CONTENT_POLICY)]
+        self._upstream_id = found.response_id or self._upstream_id
+        answer: list[Event] = []
+        for candidate in found.candidates:
+            answer += [self._event(candidate.index, self._delta(candidate, part)) for part in candidate.content.parts]
+            if native := candidate.finish_reason:
+                reason = finish_reason(native, candidate.index in self._calls)
+                last = ChunkChoice(candidate.index, Delta(content=""), reason, native)
+                answer.append(Content([last], self._upstream_id))
+        if (usage := found.usage_metadata.canonical()) is not None:
+            answer.append(UsageReport(usage))
+        return answer
+
+    def _event(self, index: int, delta: Delta) -> Content:
+        return Content([ChunkChoice(index, delta)], self._upstream_id)
+
+    def _delta(self, candidate: Candidate, part: Part) -> Delta:
+        delta = Delta(content="")
+        details = []
+        call_id = None
+        if part.function_call:
+            place = self._calls[candidate.index] = self._calls.get(candidate.index, -1) + 1
+            call_id = id_of(part.function_call)
+            function = FunctionDelta(part.function_call.name, bytes(part.function_call.args).decode())
+            delta.tool_calls = [ToolCallDelta(function, call_id, "function", place)]
+        elif part.inline_data:
+            delta.images = [image(part.inline_data, self._images)]
+            self._images += 1
+        elif part.thought:
+            delta.reasoning = part.text or UNSET
+            details.append(thought(self._details, part.text or ""))
+        else:
+            delta.content = part.text or ""
+        # Thoughts that follow one another are pieces of one.
+        if self._is_thinking and not part.thought:
+            self._details += 1
+        self._is_thinking = part.thought
+        if part.thought_signature:
+            place = self._details + part.thought
+            details.append(signature(place, part.thought_signature, call_id))
+            self._details = place + 1
+            self._is_thinking = False
+        if details:
+            delta.reasoning_details = details
+        return delta

@@ -1,0 +1,147 @@
+"""What wires of other families than OpenAI's need of a conversation: its parts, calls and reasoning."""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from providers.adapters.base import unsupported
+from providers.canonical import ChatRequest, Message, Part, ReasoningDetail, ToolCall, ToolChoice
+
+DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(;base64)?,", re.ASCII)
+SUFFIXES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "pdf": "application/pdf",
+    "mp3": "audio/mp3",
+    "wav": "audio/wav",
+    "mp4": "video/mp4",
+}
+EMPTY_SCHEMA = Raw(b'{"type":"object","properties":{}}')
+
+encode = msgspec.json.Encoder().encode
+decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class Media(Struct, frozen=True):
+    """Either base64 data with its type, or a URL."""
+
+    mime: str
+    data: str = ""
+    url: str = ""
+
+    @property
+    def subtype(self) -> str:
+        return self.mime.partition("/")[2]
+
+
+def media_of(part: Part) -> Media:
+    """Of a part that is not text. Raises UpstreamError for what nobody can send."""
+    match part.type:
+        case "image_url" if part.image_url:
+            return media(part.image_url.url, "image/png")
+        case "video_url" | "input_video" if part.video_url:
+            return media(part.video_url.url, "video/mp4")
+        case "input_audio" if part.input_audio and part.input_audio.data:
+            return Media(f"audio/{part.input_audio.format or 'wav'}", part.input_audio.data)
+        case "file" if part.file and part.file.file_data:
+            return media(part.file.file_data, "application/pdf")
+        case _:
+            raise unsupported(f"this provider takes no part of the type {part.type}")
+
+
+def media(url: str, otherwise: str) -> Media:
+    found = DATA_URL.match(url)
+    if found is None:
+        suffix = url.partition("?")[0].rpartition(".")[2].lower()
+        return Media(SUFFIXES.get(suffix, otherwise), url=url)
+    if not found[2]:
+        raise unsupported("this provider takes data: URLs in base64 only")
+    return Media(found[1] or otherwise, url[found.end() :])
+
+
+def parts_of(message: Message) -> Iterator[Part]:
+    """Without empty texts, which vendors refuse."""
+    content = message.content
+    if isinstance(content, str):
+        if content:
+            yield Part("text", content)
+        return
+    for part in content or []:
+        if part.type != "text" or part.text:
+            yield part
+
+
+def text_of(message: Message) -> str:
+    return "\n".join(part.text or part.refusal or "" for part in parts_of(message))
+
+
+def is_instruction(message: Message) -> bool:
+    return message.role in ("system", "developer")
+
+
+def arguments_of(call: ToolCall) -> Raw:
+    """As a JSON object; models write broken ones at times, and clients send them back."""
+    text = call.function.arguments.strip() or "{}"
+    try:
+        decode_object(text)
+    except (msgspec.DecodeError, RecursionError):
+        return Raw(encode({"arguments": text}))
+    return Raw(text.encode())
+
+
+def details_of(message: Message, *formats: str) -> list[ReasoningDetail]:
+    """Reasoning that came from a provider of these formats, its streamed fragments put together."""
+    found: list[ReasoningDetail] = []
+    for detail in message.reasoning_details or []:
+        if detail.format not in formats:
+            continue
+        last = found[-1] if found else None
+        if last and last.type == detail.type and isinstance(detail.index, int) and last.index == detail.index:
+            last.text = (last.text or "") + (detail.text or "") if last.text or detail.text else UNSET
+            last.summary = (last.summary or "") + (detail.summary or "") if last.summary or detail.summary else UNSET
+            last.data = (last.data or "") + (detail.data or "") if last.data or detail.data else UNSET
+            last.signature = detail.signature or last.signature
+            last.id = detail.id or last.id
+        else:
+            found.append(msgspec.structs.replace(detail))
+    return found
+
+
+def forced(choice: str | ToolChoice | None) -> str | None:
+    """The name of the one tool that must be called."""
+    return choice.function.name if isinstance(choice, ToolChoice) and choice.function else None
+
+
+def stops(chat: ChatRequest) -> list[str]:
+    given = [chat.stop] if isinstance(chat.stop, str) else chat.stop or []
+    return [stop for stop in given if stop]
+
+
+def schema_of(chat: ChatRequest) -> Raw | None:
+    """The schema of the answer, if one is asked for."""
+    wanted = chat.response_format
+    if wanted is None or wanted.type != "json_schema" or wanted.json_schema is None:
+        return None
+    schema = wanted.json_schema.schema
+    return None if schema is None else Raw(encode(schema))
+
+
+def is_json(chat: ChatRequest) -> bool:
+    return chat.response_format is not None and chat.response_format.type in ("json_object", "json_schema")
+
+
+def as_instruction(chat: ChatRequest) -> str:
+    """For models that have no other way to be told to answer in JSON."""
+    schema = schema_of(chat)
+    asked = "Answer with one JSON object and nothing else: no prose, no code fence."
+    return asked if schema is None else f"{asked} It must fit this JSON schema: {bytes(schema).decode()}"
+
+
+def takes(supported: frozenset[str], *names: str) -> bool:
+    """Of an endpoint about which nothing is listed everything is expected."""
+    return not supported or not supported.isdisjoint(names)
