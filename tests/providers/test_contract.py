@@ -117,7 +117,7 @@ def test_reasoning_goes_back_as_it_came(wire: str, is_stream: bool) -> None:
     told = tell(wire, "reasoning", is_stream=is_stream)
     secrets = {str(detail[name]) for detail in told.details for name in ("signature", "data") if name in detail}
     assert secrets
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": told.content, "reasoning_details": told.details},
         {"role": "user", "content": "And of Norway?"},
@@ -213,7 +213,7 @@ def test_what_is_no_answer_is_a_fault_of_the_provider(wire: str, body: bytes) ->
 
 
 @each
-@pytest.mark.parametrize("data", [b"", b"null", b"5", b"<html>", b'{"x": "\xff"}', b'{"x": ' + b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"", b"null", b"5", b"<html>", b'{"x": ' + b"[" * 100_000])
 def test_what_is_no_event_is_a_fault_of_the_provider(wire: str, data: bytes) -> None:
     with pytest.raises(UpstreamError) as caught:
         list(WIRES[wire].stream().feed(data))
