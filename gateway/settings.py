@@ -253,6 +253,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": "v1",
     "OAS_VERSION": "3.1.1",
     "SERVERS": [{"url": "/"}],
+    "TAGS": [{"name": name} for name in ("Inference", "Models", "Account", "Keys")],
     "POSTPROCESSING_HOOKS": ["gateway.api.openapi.components"],
     "SERVE_PUBLIC": True,
     "SERVE_AUTHENTICATION": [],
