@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from gateway import webhooks
+from gateway import backoffice, webhooks
 from gateway.api import document
 from gateway.pages.admin_login import LoginForm
 from gateway.pages.limits import limited
@@ -17,6 +17,8 @@ admin.site.index_title = "Back office"
 admin.site.login_form = LoginForm
 # The admin's own form is one more door to the same accounts.
 admin.site.login = limited("login", address="20/m", email="10/5m")(admin.site.login)  # type: ignore[assignment, method-assign]
+
+admin.site.index = backoffice.index  # type: ignore[method-assign, assignment]
 
 urlpatterns = [
     path("admin/", admin.site.urls),
