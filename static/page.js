@@ -22,4 +22,36 @@
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = label), 1500);
   });
+  // Tabs, by click and by arrow keys.
+  const choose = (tab) => {
+    const tabs = [...tab.closest("[role=tablist]").querySelectorAll("[role=tab]")];
+    for (const one of tabs) {
+      one.setAttribute("aria-selected", one === tab);
+      one.tabIndex = one === tab ? 0 : -1;
+      document.getElementById(one.getAttribute("aria-controls")).hidden = one !== tab;
+    }
+    tab.focus();
+  };
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest("[role=tab]");
+    if (tab) choose(tab);
+  });
+  document.addEventListener("keydown", (event) => {
+    const tab = event.target.closest?.("[role=tab]");
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!tab || !step) return;
+    const tabs = [...tab.closest("[role=tablist]").querySelectorAll("[role=tab]")];
+    choose(tabs.at((tabs.indexOf(tab) + step) % tabs.length));
+  });
+  // A key that was just made stands in the code beside it.
+  document.addEventListener("htmx:afterSwap", () => {
+    const token = document.getElementById("quick-token")?.textContent;
+    if (!token) return;
+    for (const code of document.querySelectorAll("[data-tabs] pre")) {
+      code.textContent = code.textContent
+        .replace("$TURNPIKE_API_KEY", token)
+        .replace('os.environ["TURNPIKE_API_KEY"]', `"${token}"`)
+        .replace("process.env.TURNPIKE_API_KEY", `"${token}"`);
+    }
+  });
 })();

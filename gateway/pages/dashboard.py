@@ -1,26 +1,23 @@
-"""What an organization's members see of its requests: dashboard, activity, a generation."""
-
-from typing import Any, Never
+"""What an organization's members see first: balance, spend, recent requests; and first steps until there is one."""
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts import access
 from accounts.models import Membership
 from billing import spending
-from billing.generations import private_id, public_id
-from billing.models import Generation
 from billing.wallets import wallet_of
+from gateway.pages.catalogue import catalogue, example
 from gateway.pages.chart import bars
+from gateway.pages.logs import generations, rows
 from gateway.pages.tenant import membership
 
 DAYS = 30
 RECENT = 8
-PAGE = 50
 
 
 @login_required
@@ -28,49 +25,31 @@ PAGE = 50
 def dashboard(request: HttpRequest) -> HttpResponse:
     member = membership(request)
     days = spending.by_day(member.organization_id, days=DAYS)
+    recent = rows(generations(member)[:RECENT])
     context = {
         "organization": member.organization,
         "wallet": wallet_of(member.organization_id),
         "bars": bars(days),
         "days": days,
         "spent": sum(day.charge for day in days),
-        "recent": rows(generations(member)[:RECENT]),
-        "public_url": settings.PUBLIC_URL,
+        "recent": recent,
+        **({} if recent else first_steps(request, member)),
     }
     return render(request, "pages/dashboard.html", context)
 
 
 @login_required
+@never_cache
 @require_safe
-def activity(request: HttpRequest) -> HttpResponse:
-    """Newest first; `before` is the id of the last row of the page before."""
-    found = generations(membership(request))
-    if before := request.GET.get("before"):
-        found = found.filter(id__lt=private_id(before) or not_found())
-    shown = rows(found[: PAGE + 1])
-    more = shown[PAGE - 1]["id"] if len(shown) > PAGE else None
-    return render(request, "pages/activity.html", {"recent": shown[:PAGE], "more": more})
+def first_request(request: HttpRequest) -> HttpResponse:
+    """What the page of first steps asks for while it waits."""
+    found = rows(generations(membership(request))[:1])
+    return render(request, "pages/first_request.html", {"found": found[0] if found else None})
 
 
-@login_required
-@require_safe
-def generation(request: HttpRequest, public: str) -> HttpResponse:
-    member = membership(request)
-    found = generations(member).filter(id=private_id(public) or not_found()).first()
-    if found is None:
-        raise Http404
-    keys = access.all_keys_of(member.organization_id)
-    key = keys.filter(pk=found.api_key_id).first() if found.api_key_id else None
-    return render(request, "pages/generation.html", {"public_id": public, "generation": found, "key": key})
-
-
-def not_found() -> Never:
-    raise Http404
-
-
-def generations(member: Membership) -> QuerySet[Generation]:
-    return access.in_organization(Generation.objects.order_by("-id"), member.organization_id)
-
-
-def rows(found: QuerySet[Generation]) -> list[dict[str, Any]]:
-    return [{"id": public_id(row.id), "row": row} for row in found]
+def first_steps(request: HttpRequest, member: Membership) -> dict[str, object]:
+    return {
+        "slug": example(catalogue(request)),
+        "public_url": settings.PUBLIC_URL,
+        "may_create": access.may_create_key(member),
+    }

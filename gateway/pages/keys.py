@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts import access, audit, keys
 from accounts.audit import Verb
 from accounts.models import ApiKey, Membership
+from accounts.roles import Right
 from billing import budgets
 from billing.budgets import UNUSED
 from gateway.pages.key_forms import KeyForm, NewKeyForm
@@ -48,6 +49,21 @@ def new_key(request: HttpRequest) -> HttpResponse:
         )
         audit.record(request, Verb.CREATE, key, organization_id=key.organization_id, details={"name": key.name})
     return render(request, "pages/key_created.html", {"key": key, "token": token})
+
+
+@login_required
+@never_cache
+@require_POST
+@limited("create-key", user="30/h")
+def quick_key(request: HttpRequest) -> HttpResponse:
+    """A key without a limit, for the code on the page that asks; a page of its own without JavaScript."""
+    member = membership(request)
+    access.demand(member, Right.MAKE_KEYS)
+    with transaction.atomic():
+        key, token = keys.issue(member.organization, name="Quick start", created_by=user_of(request))
+        audit.record(request, Verb.CREATE, key, organization_id=key.organization_id, details={"name": key.name})
+    template = "pages/quick_key.html" if request.headers.get("HX-Request") else "pages/key_created.html"
+    return render(request, template, {"key": key, "token": token})
 
 
 @login_required

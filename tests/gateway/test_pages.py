@@ -1,12 +1,15 @@
 """The public pages: home, models, a model; and what every page sends with it."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from accounts.ids import uuid7
+from billing.models import UsageDay
 from gateway.local.environment import ROOT
 from providers.importer import import_catalogue
 from tests.gateway.conftest import catalogue
@@ -19,7 +22,7 @@ def imported(db: None) -> None:
     import_catalogue(catalogue("http://127.0.0.1:9/v1"), source="test")
 
 
-@pytest.mark.parametrize("path", ["/", "/models", "/models/acme/three"])
+@pytest.mark.parametrize("path", ["/", "/models", "/models/acme/three", "/models/compare", "/rankings"])
 def test_works_for_everybody_and_for_reading_only(client: Client, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 200
@@ -37,6 +40,67 @@ def test_models_are_searched_by_all_words(client: Client) -> None:
     assert "/models/acme/three" in found
     assert "/models/acme/one" not in found
     assert "No model matches" in client.get("/models", {"q": "nothing"}).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("max_price=0.5", 0),
+        ("max_price=1", 3),
+        ("context=9000", 0),
+        ("supported_parameters=tools", 3),
+        ("providers=tertiary", 2),
+        ("providers=tertiary&q=other", 1),
+        ("input_modalities=audio", 0),
+        ("sort=pricing-low-to-high", 3),
+    ],
+)
+def test_models_are_filtered_and_sorted(client: Client, query: str, found: int) -> None:
+    assert client.get(f"/models?{query}").content.decode().count('name="models"') == found
+
+
+@pytest.mark.parametrize("query", ["sort=x", "context=x", "zdr=x", "input_modalities=smell"])
+def test_a_filter_that_is_none_says_so(client: Client, query: str) -> None:
+    response = client.get(f"/models?{query}")
+    assert response.status_code == 200
+    assert query.split("=")[0] in response.content.decode().split('role="alert"')[1]
+
+
+def test_typing_gets_the_list_alone(client: Client) -> None:
+    response = client.get("/models?q=three", headers={"HX-Request": "true"})
+    assert "<html" not in response.content.decode()
+    assert "acme/three" in response.content.decode()
+    assert "HX-Request" in response["Vary"]
+
+
+def test_models_stand_side_by_side(client: Client) -> None:
+    text = client.get(
+        "/models/compare?models=acme/one&models=acme/three&models=acme/none&models=acme/one"
+    ).content.decode()
+    assert text.count("/models/acme/one") == text.count("/models/acme/three") == 1
+    assert "Secondary" in text
+
+
+def test_a_model_page_has_code_to_begin_with(client: Client) -> None:
+    text = client.get("/models/acme/one").content.decode()
+    assert text.count("TURNPIKE_API_KEY") == 3
+    assert "Sign up for a key" in text
+
+
+def test_rankings_tell_of_what_the_catalogue_has(client: Client) -> None:
+    day = datetime.now(UTC).date()
+    sums = dict.fromkeys(
+        ("requests", "errors", "reasoning_tokens", "cached_tokens", "charge", "list_charge", "cost"), 0
+    )
+    for model, tokens in (("acme/one", 300), ("acme/three", 100), ("private/nonsense", 999)):
+        UsageDay.objects.create(
+            day=day, model=model, organization_id=uuid7(), prompt_tokens=tokens, completion_tokens=0, **sums
+        )
+    text = client.get("/rankings?span=day").content.decode()
+    assert "75.0 %" in text
+    assert "25.0 %" in text
+    assert "nonsense" not in text
+    assert client.get("/rankings?span=x").status_code == 200
 
 
 def test_a_query_is_shown_as_text(client: Client) -> None:
