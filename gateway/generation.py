@@ -114,6 +114,8 @@ class Generation:
 
     @property
     def least_completion(self) -> int:
+        if not self.size.answers:
+            return 0
         return min(LEAST_COMPLETION, self.size.output_limit or LEAST_COMPLETION)
 
     def output_cap(self, endpoint: Endpoint) -> int:
@@ -149,7 +151,7 @@ class Generation:
         cap = affordable = self.output_cap(endpoint)
         completion = endpoint.price.affordable_completion(self.hold.amount, self.size.prompt, self.size.units)
         if completion is not None:
-            affordable = min(cap, completion // self.size.answers)
+            affordable = min(cap, completion // max(self.size.answers, 1))
         if affordable < self.least_completion:
             return None
         return cap if self.is_streamed else affordable
@@ -188,7 +190,7 @@ class Generation:
         """Failed and empty generations cost the client nothing; what they cost us is recorded all the same."""
         usage = self.count()
         charge, cost = self._amounts(usage)
-        is_empty = usage.completion == 0 and not self.native_finish_reason
+        is_empty = self.size.answers > 0 and usage.completion == 0 and not self.native_finish_reason
         is_free = outcome == "error" or self.finish_reason == "error" or (outcome == "ok" and is_empty)
         if is_free:
             charge = 0
@@ -210,11 +212,12 @@ class Generation:
 
     def took(self, completion: Completion) -> None:
         """Counts an answer that came whole."""
-        first = completion.choices[0]
         self.first_token = time.monotonic()
         self.upstream_id = completion.upstream_id
-        self.finish_reason = first.finish_reason
-        self.native_finish_reason = first.native_finish_reason
+        if completion.choices:
+            first = completion.choices[0]
+            self.finish_reason = first.finish_reason
+            self.native_finish_reason = first.native_finish_reason
         self.drawn = sum(len(choice.message.images or ()) for choice in completion.choices)
         if completion.usage is not None:
             self.reported(completion.usage)
@@ -227,7 +230,8 @@ class Generation:
         """The provider's count; the last one holds."""
         if self.endpoint is None:
             return
-        most = min(SLIP * self.endpoint.context_length, MOST_TOKENS)
+        texts = self.request.embedding.count if self.request.embedding else 1
+        most = min(SLIP * self.endpoint.context_length * texts, MOST_TOKENS)
         if usage.prompt > most or usage.completion > min(most * self.size.answers, MOST_TOKENS):
             logger.warning("%s: %s reports impossible usage: %s", self.public_id, self.endpoint.provider.name, usage)
             return
@@ -266,6 +270,7 @@ class Generation:
         origin = self.origin
         return {
             "api_key_id": self.caller.key_id,
+            "api_type": "embeddings" if self.request.embedding else "completions",
             "requested_model": clean(self.request.chat.candidates[0], 200),
             "streamed": self.is_streamed,
             "created_at": datetime.now(UTC),

@@ -40,6 +40,9 @@ FRAMINGS: dict[Framing, Callable[[], Parser]] = {"sse": EventParser, "eventstrea
 async def complete(
     http: UpstreamTransport, endpoint: Endpoint, request: Request, *, max_tokens: int | None
 ) -> Completion:
+    if request.embedding is not None:
+        found = await embed(http, endpoint, request.embedding)
+        return Completion([], found.usage, found.upstream_id, vectors=found.vectors)
     adapter = WIRES[endpoint.provider.wire]
     call = adapter.request(request, endpoint, max_tokens=max_tokens)
     return adapter.completion(await whole(http, endpoint, adapter, call))

@@ -12,13 +12,18 @@ from gateway.api.authentication import bearer
 from gateway.api.openapi import describe, ref
 from gateway.api.shapes.chat import ChatChunk, ChatCompletion
 from gateway.api.shapes.messages import MessageAnswer, MessageError, MessageEvent
+from gateway.api.shapes.skins import EmbeddingList, ResponseEvent, ResponseObject, TextCompletion
 from gateway.generation import Origin
 from gateway.lean import LeanRequest, StreamResponse
 from gateway.skins.base import Skin
 from gateway.skins.chat import Chat
+from gateway.skins.completions import CompletionRequest, Completions
+from gateway.skins.embeddings import Embeddings
 from gateway.skins.messages import Messages
 from gateway.skins.messages.request import MessagesRequest
-from providers.canonical import ChatRequest
+from gateway.skins.responses import Responses
+from gateway.skins.responses.request import ResponsesRequest
+from providers.canonical import ChatRequest, EmbeddingRequest
 
 SSE = "text/event-stream"
 
@@ -93,6 +98,42 @@ class MessagesView(InferenceView):
         more={(200, SSE): ref(MessageEvent)},
         error=MessageError,
     )
+    async def post(self, request: LeanRequest) -> HttpResponseBase:
+        return await super().post(request)
+
+
+class ResponsesView(InferenceView):
+    skin = Responses()
+
+    @describe(
+        "Inference",
+        "Answers OpenAI's Responses, whole or streamed",
+        ResponseObject,
+        body=ResponsesRequest,
+        more={(200, SSE): ref(ResponseEvent)},
+    )
+    async def post(self, request: LeanRequest) -> HttpResponseBase:
+        return await super().post(request)
+
+
+class CompletionsView(InferenceView):
+    skin = Completions()
+
+    @describe(
+        "Inference",
+        "Answers a prompt with text, whole or streamed",
+        TextCompletion,
+        body=CompletionRequest,
+        more={(200, SSE): ref(TextCompletion)},
+    )
+    async def post(self, request: LeanRequest) -> HttpResponseBase:
+        return await super().post(request)
+
+
+class EmbeddingsView(InferenceView):
+    skin = Embeddings()
+
+    @describe("Inference", "Makes vectors of texts", EmbeddingList, body=EmbeddingRequest)
     async def post(self, request: LeanRequest) -> HttpResponseBase:
         return await super().post(request)
 

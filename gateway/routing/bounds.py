@@ -10,7 +10,7 @@ from providers.canonical import Part, Request
 from providers.pricing import NO_UNITS, Units
 
 BYTES_PER_TOKEN = 2
-TEXT = ("messages", "tools", "response_format")
+TEXT = ("messages", "tools", "response_format", "input")
 # The chat template around a message, and around the conversation.
 TOKENS_PER_MESSAGE = 8
 TOKENS_PER_REQUEST = 16
@@ -67,7 +67,8 @@ def size(request: Request) -> Size:
                 inputs |= {modality}
                 images += modality == "image"
     prompt = text // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.chat.messages) + TOKENS_PER_REQUEST
-    return Size(prompt + other, request.chat.output_limit, request.chat.n or 1, inputs, units(request, images))
+    answers = 0 if request.embedding else request.chat.n or 1
+    return Size(prompt + other, request.chat.output_limit, answers, inputs, units(request, images))
 
 
 def units(request: Request, images: int) -> Units:

@@ -7,12 +7,13 @@ from msgspec import Struct
 from accounts.policy import Policy
 from gateway.routing import parameters
 from gateway.routing.bounds import Size
-from providers.canonical import ChatRequest, ProviderPreferences, Request
+from providers.canonical import ProviderPreferences, Request
 from providers.preferences import MaxPrice
 from providers.pricing import PICO
 from providers.snapshot import Endpoint, Model
 
 MILLION = 10**6
+EMBEDDINGS = frozenset({"embeddings"})
 
 
 class Filter(Struct, frozen=True):
@@ -33,8 +34,9 @@ def filters(request: Request, preferences: ProviderPreferences, policy: Policy, 
         *of_data(preferences, policy),
         *of_endpoint(request, preferences),
         *of_price(preferences.max_price),
-        *of_content(request.chat, size),
-        *of_length(size),
+        *of_content(request, size),
+        # Of many texts each has the context for itself.
+        *(() if request.embedding else of_length(size)),
     ]
 
 
@@ -121,12 +123,18 @@ def ceiling(name: str, most: int) -> Filter:
     return Filter("max_price", field, f"{field} is below what each of them costs; raise it", keeps)
 
 
-def of_content(chat: ChatRequest, size: Size) -> list[Filter]:
+def of_content(request: Request, size: Size) -> list[Filter]:
     found = []
     if size.inputs:
         advice = f"none takes {', '.join(sorted(size.inputs))} in its messages; ask another model"
         found.append(Filter("input_modalities", "messages", advice, lambda endpoint: size.inputs <= endpoint.inputs))
-    outputs = frozenset(chat.modalities or ()) - {"text"}
+    if request.embedding is not None:
+        advice = "none of them makes embeddings; GET /api/v1/embeddings/models lists those that do"
+        found.append(Filter("output_modalities", "model", advice, lambda endpoint: "embeddings" in endpoint.outputs))
+        return found
+    advice = "it makes embeddings only; POST /api/v1/embeddings asks for them"
+    found.append(Filter("output_modalities", "model", advice, lambda endpoint: endpoint.outputs != EMBEDDINGS))
+    outputs = frozenset(request.chat.modalities or ()) - {"text"}
     if outputs:
         advice = f"none answers with {', '.join(sorted(outputs))}; ask another model or change modalities"
         found.append(Filter("output_modalities", "modalities", advice, lambda endpoint: outputs <= endpoint.outputs))

@@ -20,13 +20,14 @@ from providers.canonical.answer import (
     Usage,
     UsageReport,
 )
-from providers.canonical.embeddings import EmbeddingRequest, Embeddings
+from providers.canonical.embeddings import Embeddings
 from providers.canonical.request import (
     Audio,
     CacheControl,
     ChatRequest,
     Debug,
     Effort,
+    EmbeddingRequest,
     Family,
     File,
     Function,

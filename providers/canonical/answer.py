@@ -127,3 +127,5 @@ class Completion(Struct, frozen=True):
     usage: Usage | None
     upstream_id: str | None = None
     system_fingerprint: str | None = None
+    vectors: list[Raw] = []
+    """Of embeddings, which have no choices."""

@@ -242,6 +242,32 @@ class ChatRequest(Struct, frozen=True):
         return None
 
 
+class EmbeddingRequest(Struct, frozen=True):
+    """`input` is a text, texts, one text's tokens or several texts' tokens."""
+
+    input: str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+    model: str | None = None
+    models: list[str] | None = None
+    provider: ProviderPreferences | None = None
+    dimensions: Positive | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    input_type: str | None = None
+    user: str | None = None
+
+    @property
+    def texts(self) -> list[str] | None:
+        """None when there are tokens among it."""
+        if isinstance(self.input, str):
+            return [self.input]
+        texts = [one for one in self.input if isinstance(one, str)]
+        return texts if len(texts) == len(self.input) else None
+
+    @property
+    def count(self) -> int:
+        """How many vectors are asked for."""
+        return 1 if isinstance(self.input, str) or isinstance(self.input[0], int) else len(self.input)
+
+
 class Request(Struct, frozen=True):
     """A parsed request and the raw JSON of each of its fields, in canonical form.
 
@@ -253,3 +279,5 @@ class Request(Struct, frozen=True):
     fields: dict[str, Raw]
     family: Family = "openai"
     native: dict[str, Raw] = {}
+    embedding: EmbeddingRequest | None = None
+    """What is asked for instead of an answer: then the chat has no messages."""

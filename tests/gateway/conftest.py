@@ -12,6 +12,12 @@ from tests.upstream import Upstream
 
 # Three providers in front of one scripted process; the upstream model's name says which of them was called.
 PROVIDERS = ("primary", "secondary", "tertiary")
+MODELS = (
+    ("acme/one", PROVIDERS[:1], "text"),
+    ("acme/three", PROVIDERS, "text"),
+    ("acme/other", PROVIDERS[2:], "text"),
+    ("acme/vectors", PROVIDERS[:1], "embeddings"),
+)
 PARAMETERS = "[tools, tool_choice, temperature, max_tokens, stop, seed, response_format]"
 
 
@@ -21,13 +27,13 @@ def catalogue(url: str) -> str:
         secret = f"sk-{name}-secret-key"
         lines.append(f'  - {{slug: {name}, name: {name.title()}, wire: openai, base_url: "{url}", api_key: {secret}}}')
     lines.append("models:")
-    for slug, offered in (("acme/one", PROVIDERS[:1]), ("acme/three", PROVIDERS), ("acme/other", PROVIDERS[2:])):
+    for slug, offered, output in MODELS:
         lines += [
             f"  - slug: {slug}",
             f'    name: "Acme: {slug}"',
             "    context_length: 8192",
             "    input_modalities: [text, image]",
-            "    output_modalities: [text]",
+            f"    output_modalities: [{output}]",
             "    endpoints:",
         ]
         for name in offered:

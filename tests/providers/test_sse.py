@@ -1,5 +1,6 @@
 """The parser of incoming events: whatever the network does to the bytes, the payloads are the same."""
 
+import random
 from itertools import pairwise
 
 import pytest
@@ -95,3 +96,27 @@ def test_an_event_without_end_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> Non
     parser.feed(b"data: " + b"x" * 900)
     with pytest.raises(UpstreamError, match="without end"):
         parser.feed(b"x" * 200)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("size", [0, 1, 50, 4096])
+def test_every_boundary_of_a_stream(end: bytes, size: int) -> None:
+    payload = b'{"content":"' + "grüße ".encode() * (size // 7) + b'"}'
+    first = [b": comment", b"event: message", b"data: " + payload, b""]
+    wire = end.join([*first, b"data:" + payload, b"id: 1", b"", b"data: [DONE]", b"", b""])
+    for place in range(len(wire) + 1):
+        assert parsed(wire[:place], wire[place:]) == [payload, payload, b"[DONE]"]
+
+
+@pytest.mark.parametrize("most", [300, 70_000, 5_000_000])
+def test_an_event_of_megabytes_in_any_pieces(most: int) -> None:
+    chance = random.Random(most)
+    payload = b"x" * 10_000_000
+    wire = b"data: before\n\ndata: " + payload + b"\r\n\r\ndata: after\n\n"
+    parts = []
+    place = 0
+    while place < len(wire):
+        size = chance.randrange(1, most)
+        parts.append(wire[place : place + size])
+        place += size
+    assert parsed(*parts) == [b"before", payload, b"after"]

@@ -1,0 +1,120 @@
+"""A Responses stream, event by event, numbered."""
+
+from typing import Any
+
+from gateway.errors import ApiError
+from gateway.generation import Generation
+from gateway.skins.blocks import Block, BlockWriter
+from gateway.skins.responses import answer
+from gateway.skins.responses.answer import encode, item_id, joins, part, rendered
+from providers.snapshot import Endpoint
+
+DONE = b"data: [DONE]\n\n"
+# Of a block: its deltas' event, the member that counts it within its item, and what a delta has besides.
+DELTAS = {
+    "text": (b"response.output_text", b"content_index", b'"logprobs":[],'),
+    "refusal": (b"response.refusal", b"content_index", b""),
+    "thinking": (b"response.reasoning_text", b"content_index", b""),
+    "summary": (b"response.reasoning_summary_text", b"summary_index", b""),
+}
+
+
+class ResponseWriter(BlockWriter):
+    def __init__(self, generation: Generation, model: str) -> None:
+        super().__init__()
+        self._generation = generation
+        self._response = answer.opening(generation, model)
+        self._number = 0
+        # The item that is open: its blocks, its id, and its deltas up to their number and their text
+        self._group: list[Block] = []
+        self._id = ""
+        self._head = self._tail = b""
+        self._output: list[dict[str, Any]] = []
+
+    def begun(self) -> bytes:
+        created = self._event("response.created", response=self._response)
+        return created + self._event("response.in_progress", response=self._response)
+
+    def opened(self, block: Block) -> bytes:
+        parts = []
+        if not self._group or not joins(self._group, block):
+            parts.append(self._close_item())
+            self._id = item_id(self._generation, block)
+            item = rendered([block], self._id, "in_progress")
+            # Content is told by events of its own.
+            item |= {name: [] for name in ("content", "summary") if name in item}
+            parts.append(self._event("response.output_item.added", output_index=len(self._output), item=item))
+        self._group.append(block)
+        self._prepare(block)
+        if block.kind == "summary":
+            parts.append(self._event("response.reasoning_summary_part.added", **self._place(block), part=part(block)))
+        elif block.kind not in ("call", "encrypted"):
+            parts.append(self._event("response.content_part.added", **self._place(block), part=part(block)))
+        return b"".join(parts)
+
+    def grew(self, block: Block, text: str) -> bytes:
+        self._number += 1
+        return b"%b%d,%b%b}\n\n" % (self._head, self._number - 1, self._tail, encode(text))
+
+    def closed(self, block: Block) -> bytes:
+        if block.kind == "call":
+            more = {"item_id": self._id, "output_index": len(self._output), "name": block.name, "arguments": block.text}
+            return self._event("response.function_call_arguments.done", **more)
+        if block.kind == "encrypted":
+            return b""
+        place = self._place(block)
+        name = DELTAS[block.kind][0].decode()
+        what = {"refusal": block.text} if block.kind == "refusal" else {"text": block.text}
+        logprobs: dict[str, Any] = {"logprobs": []} if block.kind == "text" else {}
+        done = "response.reasoning_summary_part.done" if block.kind == "summary" else "response.content_part.done"
+        return self._event(f"{name}.done", **place, **what, **logprobs) + self._event(done, **place, part=part(block))
+
+    def ending(self, generation: Generation, endpoint: Endpoint, charge: int) -> bytes:
+        before = self.close_all() + self._close_item()
+        self._response |= answer.closing(generation, endpoint, charge)
+        return before + self._farewell()
+
+    def error(self, error: ApiError) -> bytes:
+        before = b"" if self._has_begun else self._begin()
+        self._response |= answer.failing(error)
+        return before + self._farewell()
+
+    def _farewell(self) -> bytes:
+        self._response["output"] = self._output
+        return self._event(f"response.{self._response['status']}", response=self._response) + DONE
+
+    def _close_item(self) -> bytes:
+        if not self._group:
+            return b""
+        item = rendered(self._group, self._id, "completed")
+        done = self._event("response.output_item.done", output_index=len(self._output), item=item)
+        self._output.append(item)
+        self._group = []
+        return done
+
+    def _place(self, block: Block) -> dict[str, Any]:
+        name = DELTAS[block.kind][1].decode()
+        return {"item_id": self._id, "output_index": len(self._output), name: self._index(block)}
+
+    def _index(self, block: Block) -> int:
+        if block.kind in ("text", "refusal"):
+            return len(self._group) - 1
+        return sum(one.kind == block.kind for one in self._group) - 1
+
+    def _prepare(self, block: Block) -> None:
+        """What all deltas of a block have in common is written once."""
+        output, id = len(self._output), encode(self._id)
+        if block.kind == "call":
+            name, place, more = b"response.function_call_arguments", b"", b""
+        elif block.kind == "encrypted":
+            return
+        else:
+            name, counter, more = DELTAS[block.kind]
+            place = b'"%b":%d,' % (counter, self._index(block))
+        self._head = b'event: %b.delta\ndata: {"type":"%b.delta","sequence_number":' % (name, name)
+        self._tail = b'"item_id":%b,"output_index":%d,%b%b"delta":' % (id, output, place, more)
+
+    def _event(self, name: str, /, **members: Any) -> bytes:
+        self._number += 1
+        body = encode({"type": name, "sequence_number": self._number - 1, **members})
+        return b"event: %b\ndata: %b\n\n" % (name.encode(), body)
