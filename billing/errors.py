@@ -47,3 +47,12 @@ class AlreadyEnded(Exception):
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"{reference} has ended")
+
+
+class Repeated(TillError):
+    """A request with this mark was made before. `state` is different, running, too_large or answered."""
+
+    def __init__(self, state: str, generation: UUID) -> None:
+        super().__init__(f"repeated: {state}")
+        self.state = state
+        self.generation = generation

@@ -12,7 +12,7 @@ BARE_RECORD = msgspec.Raw(b'{"outcome": "error"}')
 CANCELLED_RECORD = msgspec.Raw(b'{"outcome": "cancelled"}')
 
 
-class Admit(Struct, frozen=True, tag_field="op", tag="admit"):
+class Admit(Struct, frozen=True, tag_field="op", tag="admit", omit_defaults=True):
     """Asks for a hold of `want`, at least `least`; in between, one `share`-th of what is free.
 
     `limits` and `windows` stand beside their budgets; None only counts.
@@ -27,6 +27,9 @@ class Admit(Struct, frozen=True, tag_field="op", tag="admit"):
     limits: tuple[int | None, ...]
     windows: tuple[Window | None, ...]
     record: msgspec.Raw
+    # Of a request that is to be answered once: its mark, and a hash of what it asks.
+    idempotency: UUID | None = None
+    body: str | None = None
 
 
 class Extend(Struct, frozen=True, tag_field="op", tag="extend"):
@@ -40,27 +43,32 @@ class Extend(Struct, frozen=True, tag_field="op", tag="extend"):
     windows: tuple[Window | None, ...]
 
 
-class Settle(Struct, frozen=True, tag_field="op", tag="settle"):
-    """Closes a hold: `charge` is the wallet's, `list` the budgets', `cost` ours upstream."""
+class Settle(Struct, frozen=True, tag_field="op", tag="settle", omit_defaults=True):
+    """Closes a hold: `charge` is the wallet's, `list` the budgets', `cost` ours upstream.
+
+    `answer` is kept for who asks again, "" is one too large to keep; without, they may try anew.
+    """
 
     generation: UUID
     charge: int
     list: int
     cost: int
     record: msgspec.Raw
+    answer: str | None = None
 
 
 Item = Admit | Extend | Settle
 
 
 class Result(Struct, frozen=True):
-    status: Literal["granted", "refused", "revoked", "stale", "done", "gone"]
+    status: Literal["granted", "refused", "revoked", "stale", "repeated", "done", "gone"]
     amount: int = 0
     charge: int = 0
     write_off: int = 0
     by: str = ""
     free: int = 0
     held: int = 0
+    generation: UUID | None = None
 
 
 def given_up(generation: UUID) -> Settle:

@@ -107,6 +107,7 @@ class Hold(models.Model):
     progress = models.BigIntegerField(default=0, db_default=0, help_text="Used so far, as last noted; nano-USD.")
     due_tick = models.BigIntegerField(help_text="Expires when the tick has come this far.")
     budgets = ArrayField(models.UUIDField())
+    idempotency = models.UUIDField(null=True, help_text="Of a request that is to be answered once.")
     record = models.JSONField(help_text="What the generation's row will say if its process never comes back.")
 
     class Meta:
@@ -115,6 +116,21 @@ class Hold(models.Model):
 
     def __str__(self) -> str:
         return f"hold of {self.generation}"
+
+
+class Idempotency(models.Model):
+    """A request that is to be answered once, and for 24 hours its answer. The till writes it with hold and charge."""
+
+    id = models.UUIDField(primary_key=True, help_text="Made of the key and its Idempotency-Key.")
+    organization_id = models.UUIDField()
+    generation = models.UUIDField()
+    body_hash = models.CharField(max_length=64)
+    answer = models.TextField(null=True, help_text="Encrypted; empty when it was too large.")  # noqa: DJ001
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, db_index=True)
+
+    def __str__(self) -> str:
+        return f"idempotency of {self.generation}"
 
 
 class Tick(models.Model):

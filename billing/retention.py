@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 
-from billing.models import UsageMark
+from billing.models import Idempotency, UsageMark
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +17,7 @@ PARTITION = re.compile(r"billing_generation_(\d{4})_(\d{2})", re.ASCII)
 LOCK_TIMEOUT = "200ms"
 # A generation may close long after the time in its id; this much later its sums have been made for good.
 SETTLED = timedelta(days=2)
+ANSWERS_KEPT = timedelta(hours=24)
 
 
 def drop_old_generations() -> list[str]:
@@ -30,6 +32,11 @@ def drop_old_generations() -> list[str]:
         cursor.execute("DELETE FROM billing_generation_default WHERE id < uuid7_floor(%s)", [until.date()])
     old = [name for name in partitions() if (end := end_of(name)) is not None and end <= until.date()]
     return [name for name in old if drop(name)]
+
+
+def drop_old_answers() -> int:
+    """Of requests that were to be answered once; the till no longer gives them out."""
+    return Idempotency.objects.filter(closed_at__lt=timezone.now() - ANSWERS_KEPT).delete()[0]
 
 
 def partitions() -> list[str]:

@@ -48,7 +48,8 @@ def partitions() -> None:
 
 @shared_task
 def prune() -> None:
-    """Drops the months of generations that need not be kept any more."""
+    """Drops the months of generations that need not be kept any more, and yesterday's kept answers."""
+    retention.drop_old_answers()
     retention.drop_old_generations()
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from billing.errors import HoldGone, KeyRevoked, Refused, TillError
+from billing.errors import HoldGone, KeyRevoked, Refused, Repeated, TillError
 from billing.holds import TRUSTED_S, Hold
 from billing.items import Admit, Extend, Item, Result, Settle, given_up
 from billing.lane import Lane, Waiting
@@ -66,7 +66,7 @@ class Till:
         return len(self._open)
 
     async def admit(self, organization: UUID, item: Admit) -> Hold:
-        """Opens a hold. Raises Refused, KeyRevoked or TillAway."""
+        """Opens a hold. Raises Refused, Repeated, KeyRevoked or TillAway."""
         if not 0 <= item.least <= item.want:
             raise TillError("amounts out of order")
         waiting = self._submit(organization, item.budgets, item, self._loop.time() + ADMIT_PATIENCE_S)
@@ -82,6 +82,8 @@ class Till:
                 return self._opened(organization, item, result.amount, waiting.sent_at or 0.0)
             case "refused":
                 raise Refused(result.by, least=item.least, free=result.free, held=result.held)
+            case "repeated" if result.generation is not None:
+                raise Repeated(result.by, result.generation)
             case "revoked":
                 raise KeyRevoked
             case _:

@@ -13,6 +13,7 @@ from billing.generations import new_id, public_id
 from billing.holds import Hold
 from billing.items import Admit, Settle
 from gateway.errors import Attempted
+from gateway.idempotency import Mark
 from gateway.routing.bounds import Size
 from gateway.routing.sessions import Sessions
 from providers.canonical import Completion, Content, Details, Request, Usage
@@ -36,12 +37,14 @@ encode = msgspec.json.Encoder().encode
 
 
 class Origin(Struct, frozen=True):
-    """What the request's headers say of who sent it."""
+    """What the request's head says of who sent it."""
 
     http_referer: str = ""
     app_title: str = ""
     user_agent: str = ""
     session_id: str = ""
+    path: str = ""
+    idempotency_key: str = ""
 
 
 class Attempt(Struct):
@@ -66,6 +69,7 @@ class Generation:
         self.created = int(time.time())
         self.started = time.monotonic()
         self.hold: Hold | None = None
+        self.mark: Mark | None = None
         self.attempts: list[Attempt] = []
         self.failures: list[Attempted] = []
         # Of the attempt that answers
@@ -98,6 +102,8 @@ class Generation:
             limits=caller.limits,
             windows=caller.windows,
             record=Raw(encode(self._opening())),
+            idempotency=self.mark.id if self.mark else None,
+            body=self.mark.body if self.mark else None,
         )
 
     @property

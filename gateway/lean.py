@@ -19,7 +19,7 @@ from django.urls import URLPattern
 from django.utils.functional import cached_property
 
 from gateway import errors
-from gateway.relay.stream import AnswerStream
+from gateway.idempotency import Stream
 
 # A client that keeps its connection and takes nothing is left after this or, at most, twice as long: it would keep its
 # hold and the provider's slot for ever.
@@ -31,13 +31,12 @@ class StreamResponse(HttpResponseBase):
 
     streaming = True
 
-    def __init__(self, stream: AnswerStream, generation: str) -> None:
+    def __init__(self, stream: Stream) -> None:
         super().__init__(content_type="text/event-stream; charset=utf-8")
         self.stream = stream
         self["Cache-Control"] = "no-cache"
         # nginx in front would otherwise collect events.
         self["X-Accel-Buffering"] = "no"
-        self["X-Generation-Id"] = generation
 
 
 class LeanRequest(ASGIRequest):

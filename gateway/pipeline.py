@@ -2,19 +2,22 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from random import Random
+from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
 from accounts.callers import Caller, Callers
-from billing.errors import HoldGone, Refused
+from billing.errors import HoldGone, Refused, Repeated
 from billing.holds import Hold
 from billing.till import Till
-from gateway import errors
+from gateway import errors, idempotency
 from gateway.attempts import first_answer
 from gateway.customers import Customers
 from gateway.errors import ApiError
 from gateway.generation import Generation, Origin
+from gateway.idempotency import Detached, Mark, Stream
 from gateway.rate_limits import RateLimits
 from gateway.refusals import refused
 from gateway.relay.stream import AnswerStream
@@ -27,6 +30,8 @@ from providers import upstream
 from providers.canonical import Completion
 from providers.http import UpstreamTransport
 from providers.snapshot import EMPTY, Endpoint
+
+T = TypeVar("T")
 
 
 class Services:
@@ -41,13 +46,22 @@ class Services:
         self.random = Random()
         self.rate_limits: RateLimits | None = None
         self.sessions = Sessions()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def kept_running(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """The loop alone would not keep it from being collected."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
 
 
 class Answer(Struct, frozen=True):
     """A whole body, or the stream of one."""
 
     generation: str
-    body: bytes | AnswerStream
+    body: bytes | Stream
+    is_replayed: bool = False
 
 
 async def respond(services: Services, skin: Skin, *, token: str, body: bytes, origin: Origin) -> Answer:
@@ -66,11 +80,29 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
     candidates = at_this_moment(planned.candidates)
     generation = Generation(caller, request, origin, dimensions)
     generation.sessions = services.sessions
-    hold = generation.hold = await admit(services, generation, candidates)
+    mark = generation.mark = idempotency.mark_of(caller, origin.idempotency_key, origin.path, body)
+    try:
+        hold = generation.hold = await admit(services, generation, candidates)
+    except Repeated as repeated:
+        return await again(mark, repeated, is_streamed=generation.is_streamed)
+    work = carry_out(services, skin, generation, hold, candidates)
+    # Who may ask again for the answer does not stop it by leaving.
+    return await (asyncio.shield(services.kept_running(work)) if mark else work)
+
+
+async def again(mark: Mark | None, repeated: Repeated, *, is_streamed: bool) -> Answer:
+    assert mark is not None
+    first, body = await idempotency.kept(mark, repeated)
+    return Answer(first, idempotency.Replay(body) if is_streamed else body, is_replayed=True)
+
+
+async def carry_out(
+    services: Services, skin: Skin, generation: Generation, hold: Hold, candidates: list[Endpoint]
+) -> Answer:
     if task := asyncio.current_task():
         hold.on_gone = task.cancel
     try:
-        answer = streamed if request.chat.stream else whole
+        answer = streamed if generation.is_streamed else whole
         return await answer(services, skin, generation, hold, candidates)
     except Exception as error:
         raise errors.of_generation(generation.public_id, error) from error
@@ -115,7 +147,7 @@ async def streamed(
     except BaseException:
         stream.abandon()
         raise
-    return Answer(generation.public_id, stream)
+    return Answer(generation.public_id, Detached(stream, hold) if generation.mark else stream)
 
 
 async def whole(
@@ -141,5 +173,9 @@ async def whole(
     if not hold.is_trusted(asyncio.get_running_loop().time()):
         services.till.settle_soon(hold, generation.settlement("error", error="out of touch with the till"))
         raise HoldGone(generation.id)
-    settled = await services.till.settle(hold, generation.settlement("ok"))
+    settlement = generation.settlement("ok")
+    if generation.mark is not None:
+        body = skin.completion(generation, endpoint, completion, settlement.charge)
+        settlement = structs.replace(settlement, answer=idempotency.sealed(generation.mark, [body]))
+    settled = await services.till.settle(hold, settlement)
     return Answer(generation.public_id, skin.completion(generation, endpoint, completion, settled.charge))

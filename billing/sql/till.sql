@@ -16,13 +16,15 @@ $$;
 --
 -- batch: [{"organization": uuid, "budgets": [uuid, …], "items": [item, …]}, …], sorted by organization; "budgets" are
 -- all that the items touch. An item is one of
---   {"op": "admit", "generation", "key", "least", "want", "share", "budgets": [], "limits": [], "windows": [], "record"}
+--   {"op": "admit", "generation", "key", "least", "want", "share", "budgets": [], "limits": [], "windows": [], "record",
+--    "idempotency", "body"}: the last two for a request that is to be answered once
 --   {"op": "extend", "generation", "least", "want", "budgets": [], "limits": [], "windows": []}
---   {"op": "settle", "generation", "charge", "list", "cost", "record"}
+--   {"op": "settle", "generation", "charge", "list", "cost", "record", "answer"}: the answer to keep, "" if it is too large
 --   {"op": "expire", "generation"}
 -- Amounts are nano-USD, those of an extension totals; limits and windows stand beside their budgets, null where there is
 -- none. Returns one result per item, in order: {"status", …}:
 --   admit  → granted {amount} | refused {by, free, held} | revoked | stale
+--            | repeated {by: different | running | too_large | answered, generation}
 --   extend → granted {amount} | refused {by, free, held} | gone
 --   settle → done {charge, write_off} | gone
 --   expire → done | gone
@@ -99,7 +101,8 @@ BEGIN
                 abs(till_milliseconds(x.generation) - (extract(epoch FROM moment) * 1000)::bigint) > 300000 AS is_stale
             FROM jsonb_to_recordset(part.items) AS x(
                 op text, generation uuid, key uuid, least bigint, want bigint, share bigint, budgets uuid[],
-                limits bigint[], windows text[], charge bigint, list bigint, cost bigint, record jsonb)
+                limits bigint[], windows text[], charge bigint, list bigint, cost bigint, record jsonb,
+                idempotency uuid, body text, answer text)
         LOOP
             IF item.op IN ('admit', 'extend') THEN
                 before := 0;
@@ -111,6 +114,19 @@ BEGIN
                     END IF;
                 END IF;
                 -- Who is metered only is never refused for want of credit.
+                IF item.idempotency IS NOT NULL AND item.key_lives THEN
+                    DELETE FROM billing_idempotency
+                        WHERE id = item.idempotency AND closed_at < moment - interval '24 hours';
+                    SELECT jsonb_build_object('status', 'repeated', 'generation', x.generation, 'by', CASE
+                            WHEN x.body_hash <> item.body THEN 'different' WHEN x.closed_at IS NULL THEN 'running'
+                            WHEN x.answer IS NULL THEN 'too_large' ELSE 'answered' END)
+                        INTO result FROM billing_idempotency x
+                        WHERE x.id = item.idempotency AND x.generation <> item.generation;
+                    IF FOUND THEN
+                        results := results || result;
+                        CONTINUE;
+                    END IF;
+                END IF;
                 free := CASE w.billing WHEN 'unlimited' THEN 1::bigint << 62 ELSE w.credit - w.spent - w.held END;
                 amount := least(item.want, greatest(item.least, before + free / coalesce(item.share, 1)));
                 refusal := CASE
@@ -138,10 +154,11 @@ BEGIN
                             RETURNING jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result;
                     ELSE
                         INSERT INTO billing_hold
-                            (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
+                            (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record,
+                             idempotency)
                             -- It expires 12 ticks after admit or last touch; a tick is 5 s or more.
                             VALUES (item.generation, w.organization_id, amount, amount, now_tick + 12, item.budgets,
-                                    item.record)
+                                    item.record, item.idempotency)
                             ON CONFLICT DO NOTHING
                             RETURNING jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result;
                     END IF;
@@ -153,6 +170,10 @@ BEGIN
                             i := array_position(b_ids, item.budgets[n]);
                             b_held[i] := b_held[i] + amount;
                         END LOOP;
+                        IF item.idempotency IS NOT NULL THEN
+                            INSERT INTO billing_idempotency (id, organization_id, generation, body_hash, created_at)
+                                VALUES (item.idempotency, w.organization_id, item.generation, item.body, moment);
+                        END IF;
                         CONTINUE;
                     END IF;
                 END IF;
@@ -179,7 +200,8 @@ BEGIN
             IF item.op = 'settle' THEN
                 amount := item.charge;
             ELSE
-                amount := least(h.progress, h.wallet_amount);
+                -- Who may ask again for the answer does not pay for half of it.
+                amount := CASE WHEN h.idempotency IS NULL THEN least(h.progress, h.wallet_amount) ELSE 0 END;
                 item.list := amount;
                 item.cost := h.progress;
                 item.record := '{"outcome": "expired", "is_estimated": true}';
@@ -207,6 +229,11 @@ BEGIN
             INSERT INTO billing_generation VALUES (g.*)
                 RETURNING jsonb_build_object('status', 'done', 'charge', charge, 'write_off', write_off) INTO result;
             results := results || result;
+            IF h.idempotency IS NOT NULL THEN
+                UPDATE billing_idempotency SET closed_at = moment, answer = nullif(item.answer, '')
+                    WHERE id = h.idempotency AND item.op = 'settle' AND item.answer IS NOT NULL;
+                DELETE FROM billing_idempotency WHERE id = h.idempotency AND closed_at IS NULL;
+            END IF;
             w.held := w.held - h.wallet_amount;
             w.spent := w.spent + charged;
             w.unposted_charge := w.unposted_charge + charged;

@@ -67,10 +67,22 @@ class InferenceView(APIView):
     async def post(self, request: LeanRequest) -> HttpResponseBase:
         services: pipeline.Services = request.scope["state"]["services"]
         token = bearer(request.header(b"authorization"), request.header(b"x-api-key"))
-        answer = await pipeline.respond(services, self.skin, token=token, body=request.body, origin=origin(request))
+        answer = await pipeline.respond(
+            services,
+            self.skin,
+            token=token,
+            body=request.body,
+            origin=origin(request),
+        )
+        response: HttpResponseBase
         if isinstance(answer.body, bytes):
-            return HttpResponse(answer.body, content_type=errors.JSON, headers={"X-Generation-Id": answer.generation})
-        return StreamResponse(answer.body, answer.generation)
+            response = HttpResponse(answer.body, content_type=errors.JSON)
+        else:
+            response = StreamResponse(answer.body)
+        response["X-Generation-Id"] = answer.generation
+        if answer.is_replayed:
+            response["Idempotent-Replayed"] = "true"
+        return response
 
 
 class ChatCompletions(InferenceView):
@@ -144,4 +156,6 @@ def origin(request: LeanRequest) -> Origin:
         app_title=request.header(b"x-openrouter-title") or request.header(b"x-title"),
         user_agent=request.header(b"user-agent"),
         session_id=request.header(b"x-session-id"),
+        path=request.path,
+        idempotency_key=request.header(b"idempotency-key"),
     )

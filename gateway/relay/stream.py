@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from billing.errors import TillError
 from billing.holds import Hold
@@ -12,6 +12,7 @@ from gateway import errors
 from gateway.attempts import first_answer
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.idempotency import Copy, sealed
 from gateway.relay.cover import Cover
 from gateway.skins.base import KEEP_ALIVE, Skin, Writer
 from gateway.slots import Slots
@@ -111,6 +112,7 @@ class AnswerStream:
         writer = self._skin.writer(generation, endpoint.model, endpoint.provider.name)
         self._hold.progress = generation.amount
         cover = Cover(generation, self._hold)
+        copy = Copy() if generation.mark is not None else None
         clock = asyncio.get_running_loop().time
         events = opened.events
         try:
@@ -119,6 +121,8 @@ class AnswerStream:
                     self.abandon()
                     return
                 if part := self._take(events, writer):
+                    if copy is not None:
+                        copy.add(part)
                     yield part
                 if stream.is_over:
                     break
@@ -139,7 +143,11 @@ class AnswerStream:
             cover.close()
         self._is_settled = True
         try:
-            settled = await self._till.settle(self._hold, generation.settlement("ok"))
+            settlement = generation.settlement("ok")
+            if copy is not None and generation.mark is not None:
+                copy.add(writer.ending(generation, endpoint, settlement.charge))
+                settlement = structs.replace(settlement, answer=sealed(generation.mark, copy.parts))
+            settled = await self._till.settle(self._hold, settlement)
         except TillError as refusal:
             yield writer.error(errors.translate(refusal))
             return
