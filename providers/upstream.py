@@ -138,13 +138,13 @@ class EventStream:
     def _read(self, data: bytes, events: list[Told]) -> None:
         try:
             for payload in self._parser.feed(data) if data else self._parser.end():
-                if payload == DONE:
-                    self.is_over = True
-                    return
-                for event in self._reader.feed(payload):
+                self.is_over = payload == DONE
+                for event in self._reader.done() if self.is_over else self._reader.feed(payload):
                     if isinstance(event, Failure):
                         raise UpstreamError(event.kind, event.message, raw=event.raw, provider_code=event.code)
                     events.append(event)
+                if self.is_over:
+                    return
         except UpstreamError as error:
             # What came before it must not depend on how the bytes were split.
             if not events:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.adapters import events
+from providers.adapters.base import Reader
 from providers.adapters.errors import UNREADABLE, Detail, in_stream, unreadable
 from providers.canonical import (
     Choice,
@@ -162,7 +163,7 @@ def hidden(index: int, data: str) -> ReasoningDetail:
     return ReasoningDetail("reasoning.encrypted", data=data, format=FORMAT, index=index)
 
 
-class AnthropicStream:
+class AnthropicStream(Reader):
     def __init__(self) -> None:
         self._usage = WireUsage()
         self._calls = -1

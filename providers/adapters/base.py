@@ -1,7 +1,7 @@
 """What a wire's adapter is: pure translations between canonical form and vendor's bytes. No sockets, settings, ORM."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct
 
@@ -21,12 +21,16 @@ class Call(Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-class StreamReader(Protocol):
+class Reader:
     """State of one stream."""
 
     def feed(self, payload: bytes) -> Iterable[Event]:
         """The events of one payload of the framing. Raises UpstreamError when it cannot be read."""
-        ...
+        raise NotImplementedError
+
+    def done(self) -> Iterable[Event]:
+        """The stream's own end mark has come."""
+        return ()
 
 
 class Adapter:
@@ -44,7 +48,7 @@ class Adapter:
         """A 2xx body that was not streamed. Raises UpstreamError when it is not what the wire promises."""
         raise NotImplementedError
 
-    def stream(self) -> StreamReader:
+    def stream(self) -> Reader:
         raise NotImplementedError
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:

@@ -84,6 +84,7 @@ CREDENTIAL = (
     "api key not valid",
     "credit balance is too low",
 )
+OVERLOADED = ("overloaded", "over capacity")
 CONTENT_POLICY = ("content_policy", "content_filter", "content management policy", "responsible_ai", "content_filtered")
 
 
@@ -169,6 +170,8 @@ def refined(kind: Kind, code: str, message: str) -> Kind:
         return Kind.CONTENT_POLICY
     if any(word in words for word in CREDENTIAL):
         return Kind.CREDENTIAL
+    if kind is Kind.UNAVAILABLE and any(word in words for word in OVERLOADED):
+        return Kind.OVERLOADED
     return kind
 
 

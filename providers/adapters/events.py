@@ -26,6 +26,11 @@ def reasoning(piece: str, *details: ReasoningDetail) -> Content:
     return Content([ChunkChoice(0, Delta(content="", reasoning=piece or UNSET, reasoning_details=list(details)))])
 
 
+def reasoning_text(piece: str) -> Content:
+    """Of vendors that do not want it back."""
+    return Content([ChunkChoice(0, Delta(content="", reasoning=piece or UNSET))])
+
+
 def call_begins(index: int, call_id: str, name: str, arguments: str = "") -> Content:
     call = ToolCallDelta(FunctionDelta(name, arguments), call_id, "function", index)
     return Content([ChunkChoice(0, Delta(tool_calls=[call]))])

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
+from providers.adapters.base import Reader
 from providers.adapters.errors import UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
 from providers.canonical import (
     Choice,
@@ -188,7 +189,7 @@ def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
     return "tool_calls" if calls_tools and reason == "stop" else reason
 
 
-class GeminiStream:
+class GeminiStream(Reader):
     def __init__(self) -> None:
         self._upstream_id: str | None = None
         self._calls: dict[int, int] = {}

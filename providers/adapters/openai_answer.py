@@ -6,6 +6,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
+from providers.adapters.base import Reader
 from providers.adapters.errors import NULL, UNREADABLE, in_stream, said, unreadable
 from providers.canonical import (
     Answer,
@@ -111,7 +112,7 @@ decode_completion = msgspec.json.Decoder(WireCompletion).decode
 decode_usage = msgspec.json.Decoder(WireUsage | None).decode
 
 
-class OpenAIStream:
+class OpenAIStream(Reader):
     def __init__(self) -> None:
         # Ids of the calls without an index, in order.
         self._calls: list[str] = []

@@ -71,8 +71,8 @@ class Told:
         if self.details and self.details[-1]["index"] == detail["index"]:
             last = self.details[-1]
             assert last["type"] == detail["type"]
-            last["text"] = last.get("text", "") + detail.get("text", "")
-            last |= {name: value for name, value in detail.items() if name != "text"}
+            pieces = {name: last.get(name, "") + detail[name] for name in ("text", "summary") if name in detail}
+            last |= detail | pieces
         else:
             assert detail["index"] == len(self.details)
             self.details.append(detail)
@@ -84,7 +84,7 @@ def of_stream(wire: str, pieces: Iterable[bytes]) -> Told:
     parser, reader, told = FRAMINGS[adapter.framing](), adapter.stream(), Told()
     for piece in [*pieces, b""]:
         for data in parser.feed(piece) if piece else parser.end():
-            for event in [] if data == DONE else reader.feed(data):
+            for event in reader.done() if data == DONE else reader.feed(data):
                 told.hear(event)
     return told
 
