@@ -36,22 +36,15 @@ KEY_ID, KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
         "/plain?b=2&a=1",
     ],
 )
-def test_a_signature_is_the_one_that_botocore_makes(path: str, session: str) -> None:
+def test_a_signature_is_the_one_that_botocore_makes(path: str, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
     body = '{"messages": ["é"]}'.encode()
-    url = AWS + path
-    secret = ":".join([KEY_ID, KEY] + ([session] if session else []))
     now = datetime.now(UTC)
-    ours = auth.sigv4(secret, "eu-west-1", method="POST", url=url, body=body, now=now)
-    request = AWSRequest("POST", url, data=body, headers={})
-    signer = SigV4Auth(Credentials(KEY_ID, KEY, session or None), "bedrock", "eu-west-1")
-    request.context["timestamp"] = ours["x-amz-date"]
-    # What add_auth does but for taking the time anew.
-    signer._modify_request_before_signing(request)
-    request.headers["X-Amz-Date"] = ours["x-amz-date"]
-    text = signer.string_to_sign(request, signer.canonical_request(request))
-    assert ours["authorization"].endswith(f"Signature={signer.signature(text, request)}")
-    assert f"Credential={KEY_ID}/{now:%Y%m%d}/eu-west-1/bedrock/aws4_request" in ours["authorization"]
-    assert ours.get("x-amz-security-token", "") == session
+    secret = ":".join([KEY_ID, KEY] + ([session] if session else []))
+    ours = auth.sigv4(secret, "eu-west-1", method="POST", url=AWS + path, body=body, now=now)
+    request = AWSRequest("POST", AWS + path, data=body, headers={})
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: now)
+    SigV4Auth(Credentials(KEY_ID, KEY, session or None), "bedrock", "eu-west-1").add_auth(request)
+    assert ours == {name.lower(): value for name, value in request.headers.items()}
 
 
 async def shown(scheme: Scheme, secret: str | None, **fields: Any) -> dict[str, str]:

@@ -22,7 +22,8 @@ def fed(parser: Any, data: bytes, cut: Callable[[], int]) -> list[bytes]:
         size = cut()
         found += parser.feed(data[:size])
         data = data[size:]
-    return found + parser.end()
+    found += parser.end()
+    return found
 
 
 def test_our_frames_are_those_that_botocore_reads() -> None:
