@@ -37,6 +37,7 @@ class Caller(Struct, frozen=True):
     requests_per_minute: int | None
     organization_requests_per_minute: int | None
     expires_at: datetime | None
+    keeps_content: bool = False
 
     @property
     def is_expired(self) -> bool:
@@ -118,6 +119,7 @@ def find(key_hash: str) -> Caller | None:
         requests_per_minute=row.requests_per_minute,
         organization_requests_per_minute=row.organization.requests_per_minute,
         expires_at=row.expires_at,
+        keeps_content=row.organization.keeps_content,
     )
 
 

@@ -107,6 +107,9 @@ class Organization(Budgeted):
     requests_per_minute = models.PositiveIntegerField(
         null=True, blank=True, help_text="Of all its keys; empty: no limit."
     )
+    keeps_content = models.BooleanField(
+        default=False, db_default=False, help_text="Prompts and answers are kept, encrypted, as long as the requests."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
 

@@ -25,9 +25,10 @@ def found(name: str, owner: User) -> Organization:
     return organization
 
 
-def rename(organization: Organization, name: str) -> None:
+def change(organization: Organization, *, name: str, keeps_content: bool) -> None:
     organization.name = name
-    organization.save(update_fields=["name"])
+    organization.keeps_content = keeps_content
+    organization.save(update_fields=["name", "keeps_content"])
 
 
 def invite(organization: Organization, *, email: str, role: str, invited_by: User) -> Invitation:

@@ -205,6 +205,18 @@ class Generation(models.Model):
         return str(self.id)
 
 
+class GenerationContent(models.Model):
+    """What was asked and answered, of organizations that keep it (billing/contents.py)."""
+
+    generation = models.UUIDField(primary_key=True)
+    organization_id = models.UUIDField()
+    sealed = models.TextField(help_text="Encrypted JSON.")
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return f"content of {self.generation}"
+
+
 class LedgerTransaction(models.Model):
     """A movement of money: entries that sum to zero. Never changed or deleted (triggers refuse)."""
 

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.db import connection
 
 from billing import alerts as notices
-from billing import ledger, retention
+from billing import contents, ledger, retention
 from billing import usage as rollups
 from billing.payments import automatic, client, events, open, refunds
 from billing.payments.models import Refund
@@ -48,9 +48,10 @@ def partitions() -> None:
 
 @shared_task
 def prune() -> None:
-    """Drops the months of generations that need not be kept any more, and yesterday's kept answers."""
+    """Drops the months of generations that need not be kept any more, their contents, and yesterday's kept answers."""
     retention.drop_old_answers()
     retention.drop_old_generations()
+    contents.prune()
 
 
 @shared_task

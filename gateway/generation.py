@@ -12,6 +12,7 @@ from billing.errors import Refused, TillAway
 from billing.generations import new_id, public_id
 from billing.holds import Hold
 from billing.items import Admit, Settle
+from gateway.contents import Transcript
 from gateway.errors import Attempted
 from gateway.idempotency import Mark
 from gateway.routing.bounds import Size
@@ -81,6 +82,7 @@ class Generation:
         self.first_token: float | None = None
         self.produced = 0
         self.sessions: Sessions | None = None
+        self.transcript: Transcript | None = None
         self.drawn = 0
 
     # Money
@@ -203,6 +205,8 @@ class Generation:
         if outcome == "ok" and not is_free and self.endpoint is not None and self.sessions is not None:
             caller, session_id = self.caller.organization_id, self.origin.session_id
             self.sessions.used(caller, self.request, session_id, self.endpoint, usage, time.monotonic())
+        if self.transcript is not None:
+            self.transcript.end(error)
         record = Raw(encode(self._closing(outcome, usage, error)))
         return Settle(generation=self.id, charge=charge, list=charge, cost=cost, record=record)
 
@@ -225,6 +229,8 @@ class Generation:
             self.finish_reason = first.finish_reason
             self.native_finish_reason = first.native_finish_reason
         self.drawn = sum(len(choice.message.images or ()) for choice in completion.choices)
+        if self.transcript is not None:
+            self.transcript.took(completion)
         if completion.usage is not None:
             self.reported(completion.usage)
         if self.usage is None:
@@ -252,6 +258,8 @@ class Generation:
         for choice in content.choices:
             delta = choice.delta
             self._produced(delta.content, delta.reasoning)
+            if self.transcript is not None and choice.index == 0:
+                self.transcript.saw(delta.content, delta.reasoning)
             if delta.images:
                 self.drawn += len(delta.images)
             if delta.tool_calls:

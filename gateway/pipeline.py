@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from billing.holds import Hold
 from billing.till import Till
 from gateway import errors, idempotency
 from gateway.attempts import first_answer
+from gateway.contents import Contents, Transcript
 from gateway.customers import Customers
 from gateway.errors import ApiError
 from gateway.generation import Generation, Origin
@@ -44,6 +46,7 @@ class Services:
         self.slots = Slots()
         self.customers = Customers()
         self.random = Random()
+        self.contents = Contents()
         self.rate_limits: RateLimits | None = None
         self.sessions = Sessions()
         self._running: set[asyncio.Task[Any]] = set()
@@ -85,6 +88,9 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
         hold = generation.hold = await admit(services, generation, candidates)
     except Repeated as repeated:
         return await again(mark, repeated, is_streamed=generation.is_streamed)
+    if caller.keeps_content:
+        keep = partial(services.contents.keep, generation.id, caller.organization_id)
+        generation.transcript = Transcript(request, keep)
     work = carry_out(services, skin, generation, hold, candidates)
     # Who may ask again for the answer does not stop it by leaving.
     return await (asyncio.shield(services.kept_running(work)) if mark else work)

@@ -60,6 +60,7 @@ class Process:
         for task in self._tasks:
             task.cancel()
         await self.services.till.close(patience)
+        await self.services.contents.close(patience)
         await self.services.http.aclose()
         await self._redis.aclose()
 

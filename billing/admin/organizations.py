@@ -50,6 +50,7 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     fieldsets = (
         (None, {"fields": ("name", "is_personal", "id", "created_at")}),
         ("Limits", {"fields": (("budget_nano", "budget_reset"), "requests_per_minute")}),
+        ("Privacy", {"fields": ("keeps_content",)}),
         ("Balance", {"fields": (BALANCE, "look_at")}),
     )
 

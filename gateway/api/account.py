@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import msgspec
 import redis
 from django.conf import settings
 from rest_framework.decorators import api_view
@@ -11,15 +12,15 @@ from rest_framework.response import Response
 
 from accounts import access
 from accounts.models import ApiKey
-from billing import budgets
+from billing import budgets, contents
 from billing.budgets import BudgetUsage
 from billing.generations import private_id, public_id
 from billing.ledger import NANO_PER_USD
-from billing.models import Generation
+from billing.models import Generation, GenerationContent
 from billing.wallets import wallet_of
 from gateway.api.authentication import required
 from gateway.api.openapi import describe, text
-from gateway.api.shapes.account import CreditsAnswer, OneGeneration, OneKeyInfo
+from gateway.api.shapes.account import CreditsAnswer, OneContent, OneGeneration, OneKeyInfo
 from gateway.errors import ApiError
 from gateway.rate_limits import free_today
 
@@ -91,6 +92,10 @@ def credits(request: Request) -> Response:
 @api_view(["GET"])
 def generation(request: Request) -> Response:
     found = required(request)
+    return Response({"data": generation_row(own_generation(request, found), found)})
+
+
+def own_generation(request: Request, found: ApiKey) -> Generation:
     public = request.query_params.get("id", "")
     if not public:
         raise ApiError(400, "id: this parameter is required.")
@@ -99,7 +104,23 @@ def generation(request: Request) -> Response:
     row = own.filter(id=generation_id).first() if generation_id else None
     if row is None:
         raise ApiError(404, f"Generation {public[:80]} not found.")
-    return Response({"data": generation_row(row, found)})
+    return row
+
+
+@describe(
+    "Account", "What was asked and answered, if the organization keeps it", OneContent, query=[text("id", "`gen-…`")]
+)
+@api_view(["GET"])
+def generation_content(request: Request) -> Response:
+    found = required(request)
+    row = own_generation(request, found)
+    own = access.in_organization(GenerationContent.objects.all(), found.organization_id)
+    content = own.filter(pk=row.pk).first()
+    if content is None and not found.organization.keeps_content:
+        raise ApiError(403, "This organization does not keep prompts and answers; its settings can change that.")
+    if content is None:
+        raise ApiError(404, "Of this generation no content was kept.")
+    return Response({"data": msgspec.json.decode(contents.read(content))})
 
 
 def generation_row(row: Generation, found: ApiKey) -> dict[str, Any]:

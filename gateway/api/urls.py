@@ -19,5 +19,6 @@ urlpatterns = [
     path("keys/<str:hash>", keys.KeyDetail.as_view(), name="key-detail"),
     path("credits", account.credits, name="credits"),
     path("activity", activity.activity, name="activity"),
+    path("generation/content", account.generation_content, name="generation-content"),
     path("generation", account.generation, name="generation"),
 ]

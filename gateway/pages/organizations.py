@@ -24,16 +24,25 @@ class NameForm(forms.Form):
     name = forms.CharField(max_length=200)
 
 
+class SetUpForm(NameForm):
+    keeps_content = forms.BooleanField(
+        label="Keep prompts and answers",
+        required=False,
+        help_text="Encrypted, as long as requests are kept, for /generation/content. Off, nothing of them is stored.",
+    )
+
+
 @login_required
 @require_http_methods(["GET", "POST"])
 def organization(request: HttpRequest) -> HttpResponse:
     member = membership(request)
-    form = NameForm(request.POST or None, initial={"name": member.organization.name})
+    found = member.organization
+    form = SetUpForm(request.POST or None, initial={"name": found.name, "keeps_content": found.keeps_content})
     if request.method == "POST":
         access.demand(member, Right.SET_UP)
         if form.is_valid():
             with transaction.atomic():
-                organizations.rename(member.organization, form.cleaned_data["name"])
+                organizations.change(found, **form.cleaned_data)
                 record(request, Verb.UPDATE, member, audit.changes(form))
             messages.success(request, "Saved.")
             return redirect("page-organization")

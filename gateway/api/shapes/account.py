@@ -170,6 +170,30 @@ class OneGeneration(Struct):
     data: Generation
 
 
+class ContentInput(Struct):
+    messages: list[dict[str, Any]] | UnsetType = UNSET
+    prompt: str | list[str] | UnsetType = UNSET
+
+
+class ContentOutput(Struct):
+    completion: str | None
+    reasoning: str | None
+
+
+class ContentError(Struct):
+    message: str
+
+
+class Content(Struct):
+    input: ContentInput
+    output: ContentOutput
+    error: ContentError | UnsetType = UNSET
+
+
+class OneContent(Struct):
+    data: Content
+
+
 class ActivityRow(Struct):
     date: date
     model: str
