@@ -11,7 +11,11 @@ import httptools
 from bench.tally import Tally
 
 STAMP = re.compile(rb"@(\d+)@(\d+)@")
-USAGE = re.compile(rb'"prompt_tokens":\s*(\d+),\s*"completion_tokens":\s*(\d+)')
+USAGE = re.compile(
+    rb'"prompt_tokens":\s*(\d+),\s*"completion_tokens":\s*(\d+)|"input_tokens":\s*(\d+),.*?"output_tokens":\s*(\d+)'
+)
+# From here on a stream of Responses tells its text again.
+AGAIN = b"event: response.output_text.done"
 
 
 class Client(asyncio.Protocol):
@@ -37,7 +41,7 @@ class Client(asyncio.Protocol):
         self._rest = b""
         self._next = 0
         self._complete = False
-        self._ended = False
+        self._ended = self._again = False
         self._flaw = ""
         self._usage: tuple[int, int] | None = None
         self._tally.sent += 1
@@ -99,7 +103,9 @@ class Client(asyncio.Protocol):
 
     def _read_events(self, events: bytes) -> None:
         now = monotonic_ns()
-        stamps = STAMP.findall(events)
+        cut = 0 if self._again else events.find(AGAIN)
+        self._again = cut >= 0
+        stamps = STAMP.findall(events if cut < 0 else events[:cut])
         if stamps:
             if not self._next:
                 self._tally.first(self._planned, now)
@@ -113,17 +119,17 @@ class Client(asyncio.Protocol):
 
     def _read_other(self, events: bytes) -> None:
         """Events without content are among them."""
-        if b'"error"' in events:
+        if b'"error":{' in events or b'"error": {' in events:
             self._flaw = "error chunk"
-        if b'"completion_tokens"' in events:
+        if b'"completion_tokens"' in events or b'"output_tokens"' in events:
             self._read_usage(events)
-        if b"data: [DONE]" in events:
+        if b"data: [DONE]" in events or b"event: message_stop" in events:
             self._ended = True
 
     def _read_usage(self, data: bytes) -> None:
         found = USAGE.search(data)
         if found:
-            self._usage = int(found[1]), int(found[2])
+            self._usage = int(found[1] or found[3]), int(found[2] or found[4])
 
     def _finish(self) -> None:
         status = self._parser.get_status_code()

@@ -15,6 +15,13 @@ from bench.drive import ClosedLoop, Loop, OpenLoop, Target
 from bench.machine import Footprint, busy_s, footprint, raise_file_limit
 from bench.tally import Tally
 
+PATHS = {
+    "chat": "/chat/completions",
+    "messages": "/messages",
+    "responses": "/responses",
+    "completions": "/completions",
+}
+
 
 async def run(options: argparse.Namespace) -> dict[str, Any]:
     tally = Tally()
@@ -78,17 +85,30 @@ def _loop(options: argparse.Namespace, tally: Tally) -> Loop:
 def _request(options: argparse.Namespace) -> bytes:
     words = "Tell the bench something. "
     prompt = (words * (options.prompt_bytes // len(words) + 1))[: options.prompt_bytes]
-    body: dict[str, Any] = {"model": options.model, "messages": [{"role": "user", "content": prompt}]}
-    if options.stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    if options.chunks is not None:
-        body["max_tokens"] = options.chunks
-    payload = json.dumps(body).encode()
+    payload = json.dumps(_body(options, prompt)).encode()
     url = urlsplit(options.url)
     head = [f"POST {url.path} HTTP/1.1", f"Host: {url.netloc}", "Content-Type: application/json", *options.header]
     if options.key:
         head.append(f"Authorization: Bearer {options.key}")
     return "\r\n".join([*head, f"Content-Length: {len(payload)}", "", ""]).encode() + payload
+
+
+def _body(options: argparse.Namespace, prompt: str) -> dict[str, Any]:
+    """As a client of the skin writes it."""
+    body: dict[str, Any] = {"model": options.model}
+    if options.skin == "responses":
+        body["input"] = prompt
+    elif options.skin == "completions":
+        body["prompt"] = prompt
+    else:
+        body["messages"] = [{"role": "user", "content": prompt}]
+    if options.stream:
+        body["stream"] = True
+    if options.stream and options.skin == "chat":
+        body["stream_options"] = {"include_usage": True}
+    if options.chunks is not None:
+        body["max_output_tokens" if options.skin == "responses" else "max_tokens"] = options.chunks
+    return body
 
 
 def _address(url: str) -> tuple[str, int]:
@@ -127,6 +147,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--grace", type=float, default=15.0, help="seconds for the last answers")
     add("--model", default="mock")
     add("--key", default="", help="sent as a bearer token")
+    add("--skin", choices=PATHS, default="chat", help="what the client speaks; the URL must be its path")
     add("--header", action="append", default=[], help='another header, "Name: value"')
     add("--prompt-bytes", type=int, default=200)
     add("--watch", action="append", default=[], metavar="NAME=PID,…", help="report these processes over the window")

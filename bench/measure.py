@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.load import PATHS
 from bench.scenarios import Scenario
 
 BESIDE = ("postgres", "valkey", "celery")
@@ -41,7 +42,9 @@ def measure(scenario: Scenario, candidate: Candidate, round_: int, seconds: floa
 
 def run_load(scenario: Scenario, candidate: Candidate, seconds: float) -> dict[str, Any]:
     model = candidate.upstream_names.get(scenario.model, scenario.model)
-    command = [sys.executable, "-m", "bench.load", candidate.url, "--json", "--model", model, *scenario.load]
+    url = candidate.url.replace(PATHS["chat"], PATHS[scenario.skin])
+    command = [sys.executable, "-m", "bench.load", url, "--json", "--model", model, *scenario.load]
+    command += ["--skin", scenario.skin]
     command += ["--seconds", str(seconds)]
     command += _watch_words(candidate)
     command += ["--key", candidate.key] if candidate.key else []

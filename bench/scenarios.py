@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+SKINS = ("messages", "responses", "completions")
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -15,6 +17,8 @@ class Scenario:
     """What the CPU time is divided by."""
     shown: tuple[str, ...]
     """Which metrics its table has (bench/report.py)."""
+    skin: str = "chat"
+    """What the client speaks; only the gateway understands another than chat."""
 
 
 SCENARIOS = {
@@ -60,6 +64,30 @@ SCENARIOS = {
             "chunk",
             ("chunks_per_s", "cpu_us", "delivered", "rss_mb"),
         ),
+        *(
+            Scenario(
+                f"plain-{skin}",
+                f"plain through the skin {skin}",
+                "bench/plain",
+                ("--mode", "closed", "--connections", "64"),
+                "request",
+                ("requests_per_s", "cpu_us", "p50_ms", "p99_ms"),
+                skin,
+            )
+            for skin in SKINS
+        ),
+        *(
+            Scenario(
+                f"fast-{skin}",
+                f"fast through the skin {skin}",
+                "bench/stream-fast",
+                ("--mode", "closed", "--connections", "64", "--stream", "--chunks", "1000"),
+                "chunk",
+                ("chunks_per_s", "cpu_us", "delivered", "rss_mb"),
+                skin,
+            )
+            for skin in SKINS
+        ),
     )
 }
 
@@ -90,6 +118,10 @@ GATES = (
     Gate("streams", "delivered", "share of chunks delivered at 500 streams, at least", 0.999, _at_least, "min"),
     Gate("streams", "late_p99_ms", "p99 lateness in ms at 500 streams, at most", 100, _at_most),
     Gate("rate", "added_p50_ms", "added p50 in ms at 50 requests/s, at most", 1.8, _at_most),
+    *(
+        Gate(f"fast-{skin}", "cpu_us", f"CPU µs per chunk through the skin {skin}, at most", 80, _at_most)
+        for skin in SKINS
+    ),
     Gate("hold", "rss_mb", "MB resident while 1,000 streams are held, at most", 160, _at_most),
     # A thread for each stream would be a thousand; what a process has anyway is a few dozen.
     Gate("hold", "threads", "threads while 1,000 streams are held, at most", 64, _at_most),

@@ -19,11 +19,15 @@ from django.urls import URLPattern
 from django.utils.functional import cached_property
 
 from gateway import errors
+from gateway.api.browsers import CORS, LEAST_GZIP_BYTES, compress, is_api
 from gateway.idempotency import Stream
 
 # A client that keeps its connection and takes nothing is left after this or, at most, twice as long: it would keep its
 # hold and the provider's slot for ever.
 PATIENCE_S = 60.0
+# A body declared with more digits than this, 100 kB, is read only for a key that is known.
+MUCH_DIGITS = 5
+CORS_HEADERS = [(name.lower().encode(), value.encode()) for name, value in CORS.items()]
 
 
 class StreamResponse(HttpResponseBase):
@@ -75,14 +79,16 @@ class LeanHandler(ASGIHandler):
         response: HttpResponseBase | None = None
         watcher: asyncio.Task[None] | None = None
         try:
+            if declares_much(scope):
+                await self.admit(scope)
             body = await read(receive, settings.MAX_BODY_BYTES)
             watcher = asyncio.create_task(cancel_on_disconnect(receive, task))
             response = await self.respond(scope, body)
-            await transmit(response, send)
+            await self.send(scope, response, send)
         except Disconnected:
             pass
         except errors.ApiError as error:
-            await transmit(self.refusal(scope, error), send)
+            await self.send(scope, self.refusal(scope, error), send)
         except asyncio.CancelledError:
             # The client left: there is nobody to answer. Any other cancellation is ours: this process ends, or has been
             # out of touch with the till for so long that the hold is gone.
@@ -90,12 +96,28 @@ class LeanHandler(ASGIHandler):
                 if response is not None:
                     raise
                 away = errors.ApiError(503, "This request could not be finished here. Try again.", retry_after=1)
-                await transmit(self.refusal(scope, away), send)
+                await self.send(scope, self.refusal(scope, away), send)
         finally:
             if isinstance(response, StreamResponse):
                 response.stream.abandon()
             if watcher is not None:
                 watcher.cancel()
+
+    async def admit(self, scope: HTTPScope) -> None:
+        """Before a large body is read: whose it is, and whether it can fit. Raises ApiError."""
+        view_class = getattr(self._views[scope["path"]], "cls", None)
+        if view_class is not None and scope["method"] == "POST":
+            try:
+                await view_class.admit(scope)
+            except Exception as error:
+                raise errors.translate(error) from error
+        if declared(scope) > settings.MAX_BODY_BYTES:
+            raise errors.too_large()
+
+    async def send(self, scope: HTTPScope, response: HttpResponseBase, send: ASGISendCallable) -> None:
+        if isinstance(response, HttpResponse) and len(response.content) >= LEAST_GZIP_BYTES:
+            compress(response, header(scope, b"accept-encoding"))
+        await transmit(response, send, CORS_HEADERS if is_api(scope["path"]) else [])
 
     async def respond(self, scope: HTTPScope, body: bytes) -> HttpResponseBase:
         try:
@@ -146,8 +168,29 @@ async def cancel_on_disconnect(receive: ASGIReceiveCallable, task: asyncio.Task[
     task.cancel()
 
 
-async def transmit(response: HttpResponseBase, send: ASGISendCallable) -> None:
+def header(scope: HTTPScope, name: bytes) -> str:
+    return dict(scope["headers"]).get(name, b"").decode("latin1")
+
+
+def declared(scope: HTTPScope) -> int:
+    """Of the body; 0 where it comes in chunks."""
+    length = header(scope, b"content-length")
+    return int(length) if length.isdecimal() else 0
+
+
+def declares_much(scope: HTTPScope) -> bool:
+    """More than is read without a question, or a body whose size nobody tells."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return len(value) > MUCH_DIGITS
+        if name == b"transfer-encoding":
+            return True
+    return False
+
+
+async def transmit(response: HttpResponseBase, send: ASGISendCallable, more: list[tuple[bytes, bytes]]) -> None:
     headers = [(name.encode("latin1").lower(), value.encode("latin1")) for name, value in response.items()]
+    headers += more
     content = response.content if isinstance(response, HttpResponse) else b""
     if not response.streaming:
         headers.append((b"content-length", str(len(content)).encode()))

@@ -128,6 +128,7 @@ ASGI_APPLICATION = "gateway.asgi.application"
 # The stock handler's list; the inference paths have none (gateway/lean.py).
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "gateway.api.browsers.BrowserMiddleware",
     "csp.middleware.CSPMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -243,6 +244,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "gateway.api.negotiation.Negotiation",
     "EXCEPTION_HANDLER": "gateway.errors.handle",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": None,

@@ -9,6 +9,7 @@ from rest_framework.views import APIView
 
 from gateway import errors, pipeline
 from gateway.api.authentication import bearer
+from gateway.api.browsers import preflight
 from gateway.api.openapi import describe, ref
 from gateway.api.shapes.chat import ChatChunk, ChatCompletion
 from gateway.api.shapes.messages import MessageAnswer, MessageError, MessageEvent
@@ -62,7 +63,16 @@ class InferenceView(APIView):
         return said.response(cls.skin.envelope(said))
 
     async def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
-        return HttpResponse(status=204, headers={"Allow": "POST, OPTIONS"})
+        wanted = self.request.headers.get("Access-Control-Request-Headers", "")
+        return preflight("POST, OPTIONS", wanted)
+
+    @classmethod
+    async def admit(cls, scope: Any) -> None:
+        """Whether to read a large body at all. Raises ApiError."""
+        services: pipeline.Services = scope["state"]["services"]
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = [headers.get(name, b"").decode("latin1") for name in (b"authorization", b"x-api-key")]
+        await pipeline.authenticate(services.callers, bearer(*given))
 
     async def post(self, request: LeanRequest) -> HttpResponseBase:
         services: pipeline.Services = request.scope["state"]["services"]
