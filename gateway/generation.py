@@ -73,6 +73,9 @@ class Generation:
         self.mark: Mark | None = None
         self.attempts: list[Attempt] = []
         self.failures: list[Attempted] = []
+        # What was sent to providers, where the client asks to see it
+        debug = request.chat.debug
+        self.echoes: list[bytes] | None = [] if debug is not None and debug.echo_upstream_body else None
         # Of the attempt that answers
         self.endpoint: Endpoint | None = None
         self.usage: Usage | None = None

@@ -58,11 +58,18 @@ async def embed(http: UpstreamTransport, endpoint: Endpoint, request: EmbeddingR
 
 
 async def stream(
-    http: UpstreamTransport, endpoint: Endpoint, request: Request, *, max_tokens: int | None
+    http: UpstreamTransport,
+    endpoint: Endpoint,
+    request: Request,
+    *,
+    max_tokens: int | None,
+    echoes: list[bytes] | None = None,
 ) -> "EventStream":
-    """The provider has accepted the request; its events are still to come."""
+    """The provider has accepted the request; its events are still to come. `echoes` gets what was sent."""
     adapter = WIRES[endpoint.provider.wire]
     call = adapter.request(request, endpoint, max_tokens=max_tokens)
+    if echoes is not None:
+        echoes.append(call.body)
     try:
         return EventStream(await send(http, endpoint, adapter, call), adapter)
     except httpx.TransportError as error:

@@ -74,12 +74,15 @@ class InferenceView(APIView):
         given = [headers.get(name, b"").decode("latin1") for name in (b"authorization", b"x-api-key")]
         await pipeline.authenticate(services.callers, bearer(*given))
 
+    def skin_of(self, body: bytes) -> Skin:
+        return self.skin
+
     async def post(self, request: LeanRequest) -> HttpResponseBase:
         services: pipeline.Services = request.scope["state"]["services"]
         token = bearer(request.header(b"authorization"), request.header(b"x-api-key"))
         answer = await pipeline.respond(
             services,
-            self.skin,
+            self.skin_of(request.body),
             token=token,
             body=request.body,
             origin=origin(request),
@@ -97,6 +100,11 @@ class InferenceView(APIView):
 
 class ChatCompletions(InferenceView):
     skin = Chat()
+    text = Completions()
+
+    def skin_of(self, body: bytes) -> Skin:
+        """A prompt in place of messages is answered as a text."""
+        return self.skin if b'"messages"' in body or b'"prompt"' not in body else self.text
 
     @describe(
         "Inference",

@@ -94,7 +94,10 @@ class AnswerStream:
             self._till.settle_soon(self._hold, self._generation.settlement("cancelled"))
 
     async def _attempt(self, endpoint: Endpoint, max_tokens: int) -> Opened:
-        stream = await upstream.stream(self._http, endpoint, self._generation.request, max_tokens=max_tokens)
+        generation = self._generation
+        stream = await upstream.stream(
+            self._http, endpoint, generation.request, max_tokens=max_tokens, echoes=generation.echoes
+        )
         try:
             async with asyncio.timeout(endpoint.first_token_timeout_s or FIRST_BYTE_TIMEOUT_S):
                 return Opened(stream, await first_content(stream))

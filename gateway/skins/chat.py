@@ -80,13 +80,21 @@ class ChunkWriter:
         )
         self._head = b"data: " + head[:-1] + b',"choices":'
         self._is_hidden = is_hidden(generation)
+        self._before = b"".join(self._echo(sent) for sent in generation.echoes or ())
 
     def content(self, choices: list[ChunkChoice]) -> bytes:
         for choice in choices:
             delta = choice.delta
             if delta.reasoning is not UNSET or delta.reasoning_details is not UNSET:
                 tell_reasoning(delta, self._is_hidden)
+        if self._before:
+            before, self._before = self._before, b""
+            return before + self._head + encode(choices) + b"}\n\n"
         return self._head + encode(choices) + b"}\n\n"
+
+    def _echo(self, sent: bytes) -> bytes:
+        """One for each provider that was tried: the body that it got."""
+        return self._head + b'[],"debug":{"echo_upstream_body":' + sent + b"}}\n\n"
 
     def ending(self, generation: Generation, endpoint: Endpoint, charge: int) -> bytes:
         """The usage chunk repeats the finish reason in one choice, unlike OpenAI's empty list; then the end."""
@@ -102,4 +110,4 @@ class ChunkWriter:
     def error(self, error: ApiError) -> bytes:
         """An error after the status was sent: a complete chunk beside the error, then the end."""
         last = ChunkChoice(0, Delta(content=""), finish_reason="error", native_finish_reason=None)
-        return self._head + encode([last]) + b',"error":' + encode(error.body()) + b"}\n\n" + DONE
+        return self._before + self._head + encode([last]) + b',"error":' + encode(error.body()) + b"}\n\n" + DONE

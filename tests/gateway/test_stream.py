@@ -10,7 +10,7 @@ import pytest
 
 from tests.services import Product
 from tests.sse import content, events
-from tests.upstream import ANSWER, Step, Upstream, chunk, text_stream
+from tests.upstream import ANSWER, Step, Upstream, chunk, failure, text_stream
 
 Ask = Callable[..., httpx.Response]
 HELLO = "Hellofromupstream"
@@ -112,6 +112,17 @@ def test_excluded_reasoning_is_hidden(ask: Ask, script: Upstream) -> None:
         response = ask(stream=True, **hidden)
         assert content(events(response)) == "yes"
         assert "hm" not in response.text
+
+
+def test_what_was_sent_upstream_is_told_to_who_asks(ask: Ask, script: Upstream) -> None:
+    script.script("three-primary", failure(500))
+    wanted = {"debug": {"echo_upstream_body": True}, "provider": {"order": ["primary", "secondary"]}}
+    first, second, *rest = events(ask(model="acme/three", stream=True, **wanted))
+    assert [one["choices"] for one in (first, second)] == [[], []]
+    echoed = [one["debug"]["echo_upstream_body"] for one in (first, second)]
+    assert echoed == [seen["body"] for seen in script.seen()]
+    assert content(rest) == HELLO
+    assert "debug" not in ask(stream=True).text
 
 
 def test_missing_usage_is_estimated_and_said(ask: Ask, api: httpx.Client, script: Upstream, shared: Product) -> None:

@@ -53,6 +53,11 @@ def test_a_prompt_is_answered_with_text(api: httpx.Client, script: Upstream) -> 
     assert (sent["messages"], sent["max_tokens"]) == ([{"role": "user", "content": "Hi"}], 9)
 
 
+def test_a_prompt_at_the_chats_path_is_answered_with_text(api: httpx.Client, script: Upstream) -> None:
+    body = api.post("/chat/completions", json=TEXT).json()
+    assert body["choices"][0]["text"] == ANSWER
+
+
 def test_text_is_streamed(api: httpx.Client, script: Upstream) -> None:
     *chunks, usage, done = events(api.post("/completions", json={**TEXT, "stream": True}))
     assert done == "[DONE]"
