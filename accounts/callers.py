@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from accounts import keys
 from accounts.models import ApiKey, Membership, Window
+from accounts.policy import NO_POLICY, Policy, policy_of
 
 KEPT_S = 10.0
 MAX_KEPT = 100_000
@@ -38,6 +39,7 @@ class Caller(Struct, frozen=True):
     organization_requests_per_minute: int | None
     expires_at: datetime | None
     keeps_content: bool = False
+    policy: Policy = NO_POLICY
 
     @property
     def is_expired(self) -> bool:
@@ -120,6 +122,7 @@ def find(key_hash: str) -> Caller | None:
         organization_requests_per_minute=row.organization.requests_per_minute,
         expires_at=row.expires_at,
         keeps_content=row.organization.keeps_content,
+        policy=policy_of(row),
     )
 
 

@@ -82,6 +82,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
         self.headers = headers or {}
         self.generation = ""
+        self.routing: dict[str, object] | None = None
 
     def body(self) -> dict[str, Any]:
         """The `error` member. Metadata, when sent, must hold error_type (§2.13)."""

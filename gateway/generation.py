@@ -16,6 +16,7 @@ from gateway.contents import Transcript
 from gateway.errors import Attempted
 from gateway.idempotency import Mark
 from gateway.routing.bounds import Size
+from gateway.routing.plan import Plan
 from gateway.routing.sessions import Sessions
 from providers.canonical import Completion, Content, Details, Request, Usage
 from providers.errors import UpstreamError
@@ -46,6 +47,7 @@ class Origin(Struct, frozen=True):
     session_id: str = ""
     path: str = ""
     idempotency_key: str = ""
+    wants_metadata: bool = False
 
 
 class Attempt(Struct):
@@ -86,6 +88,7 @@ class Generation:
         self.produced = 0
         self.sessions: Sessions | None = None
         self.transcript: Transcript | None = None
+        self.plan: Plan | None = None
         self.drawn = 0
 
     # Money

@@ -23,6 +23,7 @@ from gateway.idempotency import Detached, Mark, Stream
 from gateway.rate_limits import RateLimits
 from gateway.refusals import refused
 from gateway.relay.stream import AnswerStream
+from gateway.routing import told
 from gateway.routing.bounds import size
 from gateway.routing.plan import plan
 from gateway.routing.sessions import Sessions
@@ -79,10 +80,10 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
     stuck = services.sessions.find(caller.organization_id, request, origin.session_id, time.monotonic())
-    planned = plan(request, catalogue, dimensions, services.random, stuck=stuck)
+    planned = plan(request, catalogue, dimensions, services.random, policy=caller.policy, stuck=stuck)
     candidates = at_this_moment(planned.candidates)
     generation = Generation(caller, request, origin, dimensions)
-    generation.sessions = services.sessions
+    generation.sessions, generation.plan = services.sessions, planned
     mark = generation.mark = idempotency.mark_of(caller, origin.idempotency_key, origin.path, body)
     try:
         hold = generation.hold = await admit(services, generation, candidates)
@@ -111,7 +112,9 @@ async def carry_out(
         answer = streamed if generation.is_streamed else whole
         return await answer(services, skin, generation, hold, candidates)
     except Exception as error:
-        raise errors.of_generation(generation.public_id, error) from error
+        said = errors.of_generation(generation.public_id, error)
+        said.routing = told.metadata(generation)
+        raise said from error
 
 
 def at_this_moment(candidates: list[Endpoint]) -> list[Endpoint]:

@@ -169,11 +169,14 @@ class EmbeddingsView(InferenceView):
 
 
 def origin(request: LeanRequest) -> Origin:
+    header = request.header
+    metadata = header(b"x-openrouter-metadata") or header(b"x-openrouter-experimental-metadata")
     return Origin(
-        http_referer=request.header(b"http-referer") or request.header(b"referer"),
-        app_title=request.header(b"x-openrouter-title") or request.header(b"x-title"),
-        user_agent=request.header(b"user-agent"),
-        session_id=request.header(b"x-session-id"),
+        http_referer=header(b"http-referer") or header(b"referer"),
+        app_title=header(b"x-openrouter-title") or header(b"x-title"),
+        user_agent=header(b"user-agent"),
+        session_id=header(b"x-session-id"),
+        wants_metadata=metadata == "enabled",
         path=request.path,
-        idempotency_key=request.header(b"idempotency-key"),
+        idempotency_key=header(b"idempotency-key"),
     )

@@ -32,6 +32,8 @@ class Plan(Struct, frozen=True):
     """In the order in which they are tried; at least one."""
     strategy: str
     """As `openrouter_metadata` names it."""
+    considered: int
+    """Endpoints of the models asked for, before any filter."""
 
 
 class Group(Struct, frozen=True):
@@ -59,7 +61,8 @@ def plan(
         models = [group.asked.model for group in groups] or list(snapshot.writers)
         raise nothing_left(slugs, models, wanted.filters)
     candidates = in_order(groups, wanted, view, random, stuck)
-    return Plan([endpoint for endpoint, _ in candidates], strategy(slugs[0], snapshot))
+    considered = sum(len(group.asked.model.accepting) for group in groups)
+    return Plan([endpoint for endpoint, _ in candidates], strategy(slugs[0], snapshot), considered)
 
 
 def strategy(slug: str, snapshot: Snapshot) -> str:

@@ -6,6 +6,7 @@ from msgspec import UNSET
 from gateway import parse
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.routing import told
 from gateway.skins.reasoning import UNKNOWN
 from gateway.skins.usage import usage
 from providers.canonical import Answer, ChunkChoice, Completion, Delta, ReasoningDetail, Request
@@ -27,24 +28,30 @@ class Chat:
     def completion(self, generation: Generation, endpoint: Endpoint, answer: Completion, charge: int) -> bytes:
         for choice in answer.choices:
             tell_reasoning(choice.message, is_hidden(generation))
-        return encode(
-            {
-                "id": generation.public_id,
-                "object": "chat.completion",
-                "created": generation.created,
-                "model": endpoint.model,
-                "provider": endpoint.provider.name,
-                "system_fingerprint": answer.system_fingerprint,
-                "choices": answer.choices,
-                "usage": usage(generation.count(), endpoint, charge),
-            }
-        )
+        body: dict[str, object] = {
+            "id": generation.public_id,
+            "object": "chat.completion",
+            "created": generation.created,
+            "model": endpoint.model,
+            "provider": endpoint.provider.name,
+            "system_fingerprint": answer.system_fingerprint,
+            "choices": answer.choices,
+            "usage": usage(generation.count(), endpoint, charge),
+        }
+        if endpoint.service_tier:
+            body["service_tier"] = endpoint.service_tier
+        if (routing := told.metadata(generation)) is not None:
+            body["openrouter_metadata"] = routing
+        return encode(body)
 
     def writer(self, generation: Generation, model: str, provider_name: str) -> "ChunkWriter":
         return ChunkWriter(generation, model, provider_name)
 
     def envelope(self, error: ApiError) -> dict[str, object]:
-        return {"error": error.body()}
+        body: dict[str, object] = {"error": error.body()}
+        if error.routing is not None and error.status != 500:
+            body["openrouter_metadata"] = error.routing
+        return body
 
 
 def is_hidden(generation: Generation) -> bool:
@@ -81,6 +88,7 @@ class ChunkWriter:
         self._head = b"data: " + head[:-1] + b',"choices":'
         self._is_hidden = is_hidden(generation)
         self._before = b"".join(self._echo(sent) for sent in generation.echoes or ())
+        self._generation = generation
 
     def content(self, choices: list[ChunkChoice]) -> bytes:
         for choice in choices:
@@ -105,9 +113,16 @@ class ChunkWriter:
             native_finish_reason=generation.native_finish_reason,
         )
         counted = encode(usage(generation.count(), endpoint, charge))
-        return self._head + encode([last]) + b',"usage":' + counted + b"}\n\n" + DONE
+        return self._head + encode([last]) + b',"usage":' + counted + self._routing() + b"}\n\n" + DONE
 
     def error(self, error: ApiError) -> bytes:
         """An error after the status was sent: a complete chunk beside the error, then the end."""
         last = ChunkChoice(0, Delta(content=""), finish_reason="error", native_finish_reason=None)
-        return self._before + self._head + encode([last]) + b',"error":' + encode(error.body()) + b"}\n\n" + DONE
+        routing = self._routing() if error.status != 500 else b""
+        return (
+            self._before + self._head + encode([last]) + b',"error":' + encode(error.body()) + routing + b"}\n\n" + DONE
+        )
+
+    def _routing(self) -> bytes:
+        routing = told.metadata(self._generation)
+        return b',"openrouter_metadata":' + encode(routing) if routing is not None else b""

@@ -105,7 +105,11 @@ def test_filters_reach_the_api(ask: Ask, script: Upstream, body: dict[str, Any],
     "body",
     [
         {"provider": {"max_price": {"prompt": 1, "completion": "2"}}},
-        {"provider": {"require_parameters": True}, "temperature": 0.1, "tools": [{"type": "function"}]},
+        {
+            "provider": {"require_parameters": True},
+            "temperature": 0.1,
+            "tools": [{"type": "function", "function": {"name": "f"}}],
+        },
         {"provider": {"sort": {"by": "latency"}, "preferred_max_latency": {"p50": 1, "p99": 3}}},
         {"model": "acme/three:nitro"},
         {"model": "acme/three:floor", "route": "fallback", "service_tier": "auto"},
@@ -114,3 +118,41 @@ def test_filters_reach_the_api(ask: Ask, script: Upstream, body: dict[str, Any],
 def test_preferences_that_hold_are_answered(ask: Ask, script: Upstream, body: dict[str, Any]) -> None:
     answer = ask(**{"model": "acme/three", **body}).json()
     assert answer["model"] == "acme/three"
+
+
+TOLD = {"X-OpenRouter-Metadata": "enabled"}
+
+
+def told(api: httpx.Client, **fields: Any) -> httpx.Response:
+    body = {"model": "acme/three", "messages": [{"role": "user", "content": "Hi"}], **fields}
+    return api.post("/chat/completions", json=body, headers=TOLD, timeout=30)
+
+
+def test_routing_is_told_to_who_asks(api: httpx.Client, ask: Ask, script: Upstream) -> None:
+    script.script("three-secondary", failure(503))
+    order = {"order": ["secondary", "primary"]}
+    found = told(api, provider=order).json()["openrouter_metadata"]
+    assert (found["requested"], found["strategy"], found["attempt"]) == ("acme/three", "direct", 2)
+    assert found["endpoints"]["total"] == 3
+    assert [row["provider"] for row in found["endpoints"]["available"]] == ["Secondary", "Primary", "Tertiary"]
+    assert [row["selected"] for row in found["endpoints"]["available"]] == [False, True, False]
+    assert [(row["provider"], row["status"]) for row in found["attempts"]] == [("Secondary", 503), ("Primary", 200)]
+    assert "openrouter_metadata" not in ask(model="acme/three").json()
+
+
+def test_routing_is_told_on_the_last_chunk_and_in_errors(api: httpx.Client, script: Upstream) -> None:
+    lines = [line for line in told(api, stream=True).text.splitlines() if line.startswith("data: {")]
+    assert "openrouter_metadata" in lines[-1]
+    assert not any("openrouter_metadata" in line for line in lines[:-1])
+    script.script("one-primary", [{"drop": True}])
+    answer = told(api, model="acme/one")
+    assert answer.status_code == 502
+    found = answer.json()["openrouter_metadata"]
+    assert (found["attempt"], found["attempts"][0]["status"]) == (1, 502)
+    assert not found["endpoints"]["available"][0]["selected"]
+
+
+def test_a_model_that_another_stood_in_for_is_a_fallback(api: httpx.Client, script: Upstream) -> None:
+    script.script("one-primary", failure(503))
+    found = told(api, model="acme/one", models=["acme/other"]).json()["openrouter_metadata"]
+    assert (found["requested"], found["strategy"]) == ("acme/one", "fallback")
