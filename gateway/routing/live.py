@@ -26,6 +26,10 @@ class EndpointView(Struct, frozen=True):
     """Tokens a second, over 5 minutes."""
     mean_completion: float | None = None
     """Tokens."""
+    uptime: float | None = None
+    """Per cent, over 5 minutes."""
+    valid_calls: float | None = None
+    """The share of answers with tool calls that were all valid, 0 to 1, over 5 minutes."""
 
 
 UNKNOWN = EndpointView()

@@ -158,4 +158,4 @@ def ranking(model: Asked, wanted: Wanted) -> Ranking:
         by = "price"
     if by is None and wanted.tier == "priority" and "priority" in model.model.tiers:
         return Ranking(tuple(chosen.order or ()), "throughput", puts_tiers_first=True)
-    return Ranking(tuple(chosen.order or ()), by)
+    return Ranking(tuple(chosen.order or ()), by, uses_tools=bool(wanted.request.chat.tools))

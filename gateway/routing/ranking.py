@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from math import log
 from random import Random
+from statistics import median
 
 from msgspec import Struct
 
@@ -16,6 +17,12 @@ from providers.snapshot import Endpoint
 EXPECTED_COMPLETION = 512.0
 MILLISECONDS = 1000
 UNKNOWN = float("inf")
+GOOD, UNTOLD, BAD = range(3)
+FEWEST_COMPARED = 4
+DEVIATIONS = 1.5
+SIGMA_OF_MAD = 1.4826
+# Where all are nearly the same, a hair's breadth is no difference.
+LEAST_DIFFERENCE = 0.02
 Key = float | tuple[bool, float]
 Seen = tuple[Endpoint, EndpointView]
 
@@ -26,6 +33,7 @@ class Ranking(Struct, frozen=True):
     order: tuple[str, ...] = ()
     sort: SortBy | None = None
     puts_tiers_first: bool = False
+    uses_tools: bool = False
 
 
 def looked_up(endpoints: Iterable[Endpoint], view: View) -> list[Seen]:
@@ -40,8 +48,12 @@ def ranked(found: list[Seen], how: Ranking, size: Size, random: Random) -> list[
     if how.order:
         return by(in_order(how.order), found, size)
     match how.sort:
-        case None | "exacto":
-            return drawn(found, size, random)
+        case "exacto":
+            return drawn(found, size, random, grades(found))
+        case None:
+            # Without enough to compare with, nobody can be said to be worse.
+            counts = how.uses_tools and len(found) >= FEWEST_COMPARED
+            return drawn(found, size, random, [grade == BAD for grade in grades(found)] if counts else None)
         case "price":
             return by(lambda one, seen: 0, found, size)
         case "throughput":
@@ -76,8 +88,8 @@ def in_order(names: Sequence[str]) -> Callable[[Endpoint, EndpointView], Key]:
     return key
 
 
-def drawn(found: list[Seen], size: Size, random: Random) -> list[Seen]:
-    """Without replacement, each time with weight 1/price².
+def drawn(found: list[Seen], size: Size, random: Random, ranks: Sequence[int] | None = None) -> list[Seen]:
+    """Without replacement, each time with weight 1/price², the lower ranks first.
 
     What is free comes before, evenly; what the operator gave no weight or had an outage comes after.
     """
@@ -87,9 +99,24 @@ def drawn(found: list[Seen], size: Size, random: Random) -> list[Seen]:
         weight = endpoint.weight
         # Exponential races: the smallest -ln(u)/weight is a weighted draw, and sorting by it is the whole sequence.
         time = -log(1.0 - draw()) * (asked * asked or 1) / (weight or 1)
-        keyed.append((seen.had_outage, not weight, asked > 0, time, index))
+        keyed.append((seen.had_outage, not weight, ranks[index] if ranks else 0, asked > 0, time, index))
     keyed.sort()
-    return [found[entry[4]] for entry in keyed]
+    return [found[entry[5]] for entry in keyed]
+
+
+def grades(found: list[Seen]) -> list[int]:
+    """How well each calls tools: GOOD, UNTOLD or BAD.
+
+    Bad is who errs more than 1.5 standard deviations above the median, as the median deviation estimates them.
+    """
+    errors = [None if seen.valid_calls is None else 1 - seen.valid_calls for _, seen in found]
+    told = [error for error in errors if error is not None]
+    if not told:
+        return [UNTOLD] * len(found)
+    middle = median(told)
+    spread = SIGMA_OF_MAD * median([abs(error - middle) for error in told])
+    most = middle + max(DEVIATIONS * spread, LEAST_DIFFERENCE)
+    return [UNTOLD if error is None else BAD if error > most else GOOD for error in errors]
 
 
 def prices(found: Iterable[Seen], size: Size) -> list[float]:

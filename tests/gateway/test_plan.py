@@ -343,6 +343,32 @@ def test_preferred_figures_push_back_and_never_exclude() -> None:
     assert tags(preferring(**price, preferred_min_throughput={"p90": 5}), *endpoints, seen=seen)[-1] == "slow"
 
 
+def calling(**valid: float) -> dict[str, EndpointView]:
+    return {tag: EndpointView(valid_calls=share) for tag, share in valid.items()}
+
+
+def test_exacto_puts_who_calls_tools_well_first_and_who_does_not_last() -> None:
+    endpoints = [endpoint("bad", 1), endpoint("untold", 1), endpoint("good", 9000), endpoint("fine", 9000)]
+    seen = calling(bad=0.5, good=0.99, fine=0.98)
+    for body in ({"model": "acme/m:exacto"}, preferring(sort="exacto")):
+        for seed in range(20):
+            found = tags(body, *endpoints, seen=seen, seed=seed)
+            assert (set(found[:2]), found[2:]) == ({"good", "fine"}, ["untold", "bad"])
+
+
+def test_requests_with_tools_ask_who_calls_them_badly_last() -> None:
+    endpoints = [endpoint("bad", 1), *(endpoint(name, 1000) for name in ("a", "b", "c"))]
+    seen = calling(bad=0.5, a=0.99, b=0.98)
+    tools = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+    assert {tags(tools, *endpoints, seen=seen, seed=seed)[-1] for seed in range(20)} == {"bad"}
+    # Not without tools, not where the price is what counts, and not where there is little to compare with.
+    assert {tags({}, *endpoints, seen=seen, seed=seed)[0] for seed in range(20)} == {"bad"}
+    assert tags({**tools, **preferring(sort="price")}, *endpoints, seen=seen)[0] == "bad"
+    assert {tags(tools, *endpoints[:3], seen=seen, seed=seed)[0] for seed in range(20)} == {"bad"}
+    near = calling(bad=0.97, a=0.98, b=0.98, c=0.98)
+    assert {tags(tools, *endpoints, seen=near, seed=seed)[0] for seed in range(20)} == {"bad"}
+
+
 # Several models
 
 
