@@ -14,6 +14,7 @@ from billing.payments.profiles import customer_of
 
 def begin(organization: Organization, user: User, *, credit_cents: int, saves_card: bool) -> tuple[TopUp, str]:
     """A pending top-up and the address of the page where it is paid. Raises NotAllowed and PaymentError."""
+    _demand_stripe()
     if not amounts.is_allowed(credit_cents):
         raise NotAllowed(
             f"A top-up is {amounts.usd(settings.TOPUP_MIN_CENTS)} at least"
@@ -40,7 +41,8 @@ def begin(organization: Organization, user: User, *, credit_cents: int, saves_ca
 
 
 def begin_card(organization: Organization, user: User) -> str:
-    """The address of the page where a card is left for later. Raises PaymentError."""
+    """The address of the page where a card is left for later. Raises NotAllowed and PaymentError."""
+    _demand_stripe()
     params = {
         "mode": "setup",
         "customer": customer_of(organization, email=user.email),
@@ -50,6 +52,11 @@ def begin_card(organization: Organization, user: User) -> str:
         "cancel_url": f"{settings.PUBLIC_URL}/credits",
     }
     return _address(client.create_session(params))
+
+
+def _demand_stripe() -> None:
+    if not client.is_enabled():
+        raise NotAllowed("Credit is not sold here.")
 
 
 def _payment(top_up: TopUp, customer: str) -> dict[str, Any]:

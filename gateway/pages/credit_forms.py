@@ -11,7 +11,7 @@ from billing.payments.models import BillingProfile
 
 
 def dollars(cents: int | None) -> Decimal | None:
-    return None if cents is None else Decimal(cents) / 100
+    return None if cents is None else (Decimal(cents) / 100).quantize(Decimal("0.01"))
 
 
 class UsdField(forms.DecimalField):
@@ -48,8 +48,12 @@ class AutomaticForm(forms.Form):
         super().__init__(data, auto_id="automatic_%s", initial=initial)
         least, most = settings.TOPUP_MIN_CENTS, settings.TOPUP_MAX_CENTS
         self.profile = profile
-        self.fields["threshold"] = UsdField(label="When less than (USD) is left", least=0, most=most)
-        self.fields["amount"] = UsdField(label="buy (USD)", least=least, most=most)
+        self.fields["threshold"] = UsdField(
+            label="Threshold (USD)", least=0, most=most, help_text="When less than this is left, credit is bought."
+        )
+        self.fields["amount"] = UsdField(
+            label="Amount (USD)", least=least, most=most, help_text=f"What is bought: {usd(least)} to {usd(most)}."
+        )
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
@@ -63,11 +67,11 @@ class AlertForm(forms.Form):
         initial = {"low_balance": dollars(profile.low_balance_cents)}
         super().__init__(data, auto_id="alert_%s", initial=initial)
         self.fields["low_balance"] = UsdField(
-            label="Mail us when less than (USD) is left",
+            label="Threshold (USD)",
             least=0,
             most=10**11,
             required=False,
-            help_text="Empty is never.",
+            help_text="Who may pay gets a mail when less than this is left. Empty is never.",
         )
 
 

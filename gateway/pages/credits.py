@@ -90,7 +90,7 @@ def card(request: HttpRequest) -> HttpResponse:
     member = payer(request)
     try:
         address = checkout.begin_card(member.organization, user_of(request))
-    except PaymentError as error:
+    except (NotAllowed, PaymentError) as error:
         messages.error(request, str(error))
         return redirect("page-credits")
     return render(request, "pages/checkout.html", {"address": address})

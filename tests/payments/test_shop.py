@@ -13,15 +13,8 @@ import pytest
 from tests import stripe_server
 from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, running
+from tests.shop import logged_in, post
 from tests.stripe_server import KEY, SECRET, Stripe, signed
-
-PASSWORD = "corridor-lantern-42"
-USER = """
-from accounts.models import User
-from allauth.account.models import EmailAddress
-user = User.objects.create_user("{email}", "{password}")
-EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +35,6 @@ def alice(shop: Product) -> Iterator[httpx.Client]:
     client = logged_in(shop, "alice@example.com")
     yield client
     client.close()
-
-
-def logged_in(shop: Product, email: str) -> httpx.Client:
-    shop.manage("shell", "-c", USER.format(email=email, password=PASSWORD))
-    client = httpx.Client(base_url=shop.url, follow_redirects=True, timeout=30)
-    assert post(client, "/login", login=email, password=PASSWORD).url.path == "/dashboard"
-    return client
-
-
-def post(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
-    """A form as a browser sends it."""
-    page = client.get("/login" if path == "/login" else "/credits")
-    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
-    assert token
-    return client.post(
-        path, data={**fields, "csrfmiddlewaretoken": token[1]}, headers={"Referer": str(client.base_url)}
-    )
 
 
 def test_the_same_payment_told_many_times_at_once_is_credited_once(

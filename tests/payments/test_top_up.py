@@ -151,6 +151,9 @@ def test_without_stripe_the_page_says_how_credit_is_had(browser: Client) -> None
     shown = browser.get("/credits").content.decode()
     assert "grants it" in shown
     assert "Go to payment" not in shown
+    for path in ("/credits/buy", "/credits/card"):
+        assert "not sold here" in browser.post(path, {"amount": "10"}, follow=True).content.decode()
+    assert not TopUp.objects.exists()
     assert Client().post("/webhooks/stripe", b"{}", content_type="application/json").status_code == 404
 
 
