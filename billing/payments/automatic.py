@@ -4,6 +4,7 @@ Never two at once: a partial unique index allows one that is pending, an advisor
 Stripe is asked under the top-up's id.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -18,6 +19,8 @@ from billing.payments.client import Intent
 from billing.payments.errors import Away, Declined, Mismatch, PaymentError
 from billing.payments.fulfilment import close, note_mismatch, settle, settle_intent
 from billing.payments.models import CURRENCY, NANO_PER_CENT, BillingProfile, TopUp
+
+logger = logging.getLogger(__name__)
 
 # Of the class of advisory locks that are ours here; the second number is the organization's.
 LOCK_CLASS = 7_301
@@ -37,7 +40,11 @@ def run() -> None:
     for organization_id in {*due().values_list("pk", flat=True), *waiting.values_list("organization", flat=True)}:
         with _alone(organization_id) as is_alone:
             if is_alone:
-                _top_up(organization_id)
+                try:
+                    _top_up(organization_id)
+                except Exception:
+                    # The others must not wait for this one.
+                    logger.exception("the automatic top-up of %s broke off", organization_id)
 
 
 def _top_up(organization_id: UUID) -> None:
@@ -53,6 +60,9 @@ def _top_up(organization_id: UUID) -> None:
     except Away:
         # The row stays pending; the next run asks again.
         return
+    except PaymentError as error:
+        if pending is not None:
+            close(pending, TopUp.Status.FAILED, str(error))
 
 
 def _begin(organization_id: UUID) -> TopUp | None:

@@ -1,5 +1,6 @@
 """Refunds: credit is taken first, then Stripe is asked under the refund's id, and what it refuses is credit again."""
 
+import logging
 from collections.abc import Iterable
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from billing import ledger
 from billing.payments import client
 from billing.payments.errors import Away, NotAllowed, PaymentError
 from billing.payments.models import NANO_PER_CENT, Refund, TopUp
+
+logger = logging.getLogger(__name__)
 
 FAILED = frozenset({"failed", "canceled"})
 
@@ -82,7 +85,8 @@ def pay_waiting(refunds: Iterable[Refund]) -> None:
     for refund in refunds:
         try:
             reconcile(refund.top_up)
-        except Away:
+        except PaymentError as error:
+            logger.warning("%s waits: %s", refund, error)
             continue
         refund.refresh_from_db()
         if refund.status == Refund.Status.TAKEN:

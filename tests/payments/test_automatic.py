@@ -212,6 +212,21 @@ def test_a_payment_that_is_not_what_was_asked_for(
     assert len(stripe.rows["payment_intents"]) == 1
 
 
+def test_one_that_stripe_does_not_know_holds_up_nobody(
+    stripe: Stripe, profile: BillingProfile, organization: Organization, charlie: User
+) -> None:
+    lost = TopUp.objects.create(
+        organization=organization, source="automatic", credit_cents=2500, stripe_intent="pi_nowhere"
+    )
+    other = browser_of(charlie)
+    leave_card(stripe, other)
+    other.post("/credits/automatic", FIELDS)
+    automatic.run()
+    lost.refresh_from_db()
+    assert (lost.status, "No such" in lost.error) == ("failed", True)
+    assert credit_cents(charlie.personal_organization) == 2500
+
+
 def test_one_pending_at_a_time(stripe: Stripe, profile: BillingProfile, organization: Organization) -> None:
     def add() -> None:
         TopUp.objects.create(organization=organization, source="automatic", credit_cents=500)
