@@ -241,3 +241,33 @@ async def test_a_failed_generation_async(async_client: OpenRouter, script: Upstr
     generation = caught.value.headers["X-Generation-Id"]
     found = (await async_client.generations.get_generation_async(id=generation)).data
     assert (found.finish_reason, found.total_cost) == (None, 0)
+
+
+def test_responses(client: OpenRouter, script: Upstream) -> None:
+    found: Any = client.responses.send(model="acme/one", input="Hi", instructions="Be brief.")
+    assert found.status == "completed"
+    assert found.usage.cost == pytest.approx(0.000018)
+
+
+async def test_responses_async(async_client: OpenRouter) -> None:
+    assert (await async_client.responses.send_async(model="acme/one", input="Hi")).status == "completed"
+
+
+def test_responses_streamed(client: OpenRouter, script: Upstream) -> None:
+    opening = {"index": 0, "id": "call_a", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    steps = [chunk({"reasoning_content": "hm"}), chunk({"content": "42"}), chunk({"tool_calls": [opening]})]
+    script.script("one-primary", [*steps, chunk({}, "tool_calls"), {"done": True}])
+    with client.responses.send(model="acme/one", input="Hi", stream=True) as stream:
+        told = [event.type for event in stream]
+    assert told[0] == "response.created"
+    assert told[-1] == "response.completed"
+    assert {"response.reasoning_text.delta", "response.output_text.delta"} <= set(told)
+    assert "response.function_call_arguments.done" in told
+
+
+def test_embeddings(client: OpenRouter, script: Upstream) -> None:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+    script.script("vectors-primary", [{"reply": {"object": "list", "data": data, "usage": {"prompt_tokens": 3}}}])
+    found: Any = client.embeddings.generate(model="acme/vectors", input="Hi")
+    assert found.data[0].embedding == [0.5]
+    assert found.usage.cost == pytest.approx(0.000003)
