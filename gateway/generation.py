@@ -59,6 +59,8 @@ class Attempt(Struct):
     status: int | None
     latency: int
     error: str | None = None
+    cost: int = 0
+    """What the provider asks for it, nano-USD: for our books, not for the API."""
 
 
 class Generation:
@@ -204,22 +206,32 @@ class Generation:
         """Failed and empty generations cost the client nothing; what they cost us is recorded all the same."""
         usage = self.count()
         charge, cost = self._amounts(usage)
-        is_empty = self.size.answers > 0 and usage.completion == 0 and not self.native_finish_reason
-        is_free = outcome == "error" or self.finish_reason == "error" or (outcome == "ok" and is_empty)
+        is_free = outcome == "error" or self.finish_reason == "error" or (outcome == "ok" and self._is_empty(usage))
         if is_free:
             charge = 0
         if outcome == "ok" and not is_free and self.endpoint is not None and self.sessions is not None:
             caller, session_id = self.caller.organization_id, self.origin.session_id
             self.sessions.used(caller, self.request, session_id, self.endpoint, usage, time.monotonic())
+        if self.endpoint is not None:
+            # The last attempt is the one that answered.
+            self.attempts[-1].cost = cost
+        cost = sum(attempt.cost for attempt in self.attempts)
         if self.transcript is not None:
             self.transcript.end(error)
         record = Raw(encode(self._closing(outcome, usage, error)))
         return Settle(generation=self.id, charge=charge, list=charge, cost=cost, record=record)
 
+    def _is_empty(self, usage: Usage) -> bool:
+        """Nothing came: without a word why, or because the provider would not say it."""
+        is_nothing = self.size.answers > 0 and usage.completion == 0 and not self.produced and not self.drawn
+        return is_nothing and (not self.native_finish_reason or self.finish_reason == "content_filter")
+
     # What happens on the way
 
     def failed(self, endpoint: Endpoint, error: UpstreamError, began: float) -> None:
         self._attempted(endpoint, error.status, began, error.kind.value)
+        if error.usage is not None and endpoint.price is not None and self._is_possible(endpoint, error.usage):
+            self.attempts[-1].cost = endpoint.price.cost(error.usage)
         self.failures.append(Attempted(endpoint.provider.name, error.kind.value, error.status))
 
     def answered(self, endpoint: Endpoint, began: float) -> None:
@@ -246,14 +258,16 @@ class Generation:
 
     def reported(self, usage: Usage) -> None:
         """The provider's count; the last one holds."""
-        if self.endpoint is None:
-            return
+        if self.endpoint is not None and self._is_possible(self.endpoint, usage):
+            self.usage = usage
+
+    def _is_possible(self, endpoint: Endpoint, usage: Usage) -> bool:
         texts = self.request.embedding.count if self.request.embedding else 1
-        most = min(SLIP * self.endpoint.context_length * texts, MOST_TOKENS)
-        if usage.prompt > most or usage.completion > min(most * self.size.answers, MOST_TOKENS):
-            logger.warning("%s: %s reports impossible usage: %s", self.public_id, self.endpoint.provider.name, usage)
-            return
-        self.usage = usage
+        most = min(SLIP * endpoint.context_length * texts, MOST_TOKENS)
+        if usage.prompt <= most and usage.completion <= min(most * self.size.answers, MOST_TOKENS):
+            return True
+        logger.warning("%s: %s reports impossible usage: %s", self.public_id, endpoint.provider.name, usage)
+        return False
 
     def saw(self, content: Content) -> None:
         """Counts a streamed piece."""

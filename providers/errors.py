@@ -1,6 +1,12 @@
 """What can go wrong upstream, said in the router's terms: may another endpoint do it, whose fault, retry when."""
 
+from __future__ import annotations
+
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from providers.canonical import Usage
 
 
 class Kind(StrEnum):
@@ -28,7 +34,8 @@ FINAL = frozenset({Kind.CONTEXT_LENGTH, Kind.CONTENT_POLICY, Kind.INVALID_REQUES
 class UpstreamError(Exception):
     """One attempt failed.
 
-    `status` and `raw` are the provider's own answer, if there was one; `retry_after` is in seconds.
+    `status` and `raw` are the provider's own answer, if there was one; `retry_after` is in seconds; `usage` is what the
+    provider had counted before it failed.
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class UpstreamError(Exception):
         raw: str = "",
         provider_code: str | None = None,
         retry_after: float | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -48,6 +56,7 @@ class UpstreamError(Exception):
         self.raw = raw
         self.provider_code = provider_code
         self.retry_after = retry_after
+        self.usage = usage
 
     @property
     def retryable(self) -> bool:

@@ -156,7 +156,7 @@ def generation_row(row: Generation, found: ApiKey) -> dict[str, Any]:
         "origin": row.http_referer or "",
         "preset_id": None,
         "provider_name": row.provider_name or None,
-        "provider_responses": [attempt | {"is_byok": False} for attempt in row.attempts],
+        "provider_responses": [response(attempt) for attempt in row.attempts],
         "router": None,
         "service_tier": None,
         "session_id": row.session_id,
@@ -171,6 +171,11 @@ def generation_row(row: Generation, found: ApiKey) -> dict[str, Any]:
         "web_search_engine": None,
         "workspace_id": None,
     }
+
+
+def response(attempt: dict[str, Any]) -> dict[str, Any]:
+    """What it cost us is ours to know."""
+    return {name: value for name, value in attempt.items() if name != "cost"} | {"is_byok": False}
 
 
 def usd(nano: int | None) -> float | None:

@@ -45,8 +45,8 @@ def activity(request: Request) -> Response:
     check_workspace(caller, asked.get("workspace_id"))
     if asked.get("group_by", "workspace") != "workspace":
         raise ApiError(400, "group_by: expected workspace.")
-    # Where no endpoint answered there is nothing that an endpoint could be credited with.
-    rows = access.in_organization(UsageDay.objects.exclude(endpoint_id=None), caller.organization_id)
+    # Where no endpoint answered there is nothing to tell, but for what a process left behind when it died.
+    rows = access.in_organization(UsageDay.objects.exclude(endpoint_id=None, charge=0), caller.organization_id)
     rows = of_days(of_keys(rows, caller, asked), asked.get("date"))
     sums = rows.values("day", "model", "endpoint_id").annotate(
         name=Max("provider_name"), **{f"sum_{name}": Sum(name) for name in SUMS}
@@ -91,7 +91,7 @@ def item(row: Mapping[str, Any], models: Mapping[str, Model]) -> dict[str, Any]:
         "date": row["day"].isoformat(),
         "model": slug,
         "model_permaslug": models[slug].canonical_slug if slug in models else slug,
-        "endpoint_id": str(row["endpoint_id"]),
+        "endpoint_id": str(row["endpoint_id"] or ""),
         "provider_name": row["name"],
         "usage": usd(row["sum_charge"]),
         "byok_usage_inference": 0,

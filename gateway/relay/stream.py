@@ -17,7 +17,7 @@ from gateway.relay.cover import Cover
 from gateway.skins.base import KEEP_ALIVE, Skin, Writer
 from gateway.slots import Slots
 from providers import upstream
-from providers.canonical import Content, UsageReport
+from providers.canonical import Content, Usage, UsageReport
 from providers.errors import Kind, UpstreamError
 from providers.http import FIRST_BYTE_TIMEOUT_S, UpstreamTransport
 from providers.snapshot import Endpoint
@@ -98,15 +98,22 @@ class AnswerStream:
         stream = await upstream.stream(
             self._http, endpoint, generation.request, max_tokens=max_tokens, echoes=generation.echoes
         )
+        events: list[Told] = []
         try:
             async with asyncio.timeout(endpoint.first_token_timeout_s or FIRST_BYTE_TIMEOUT_S):
-                return Opened(stream, await first_content(stream))
+                await first_content(stream, events)
         except TimeoutError:
             stream.close()
-            raise UpstreamError(Kind.TIMEOUT, "the provider sent no first token in time") from None
+            message = "the provider sent no first token in time"
+            raise UpstreamError(Kind.TIMEOUT, message, usage=counted(events)) from None
+        except UpstreamError as error:
+            stream.close()
+            error.usage = counted(events)
+            raise
         except BaseException:
             stream.close()
             raise
+        return Opened(stream, events)
 
     async def _relay(self, opened: Opened) -> AsyncIterator[bytes]:
         generation, stream = self._generation, opened.stream
@@ -183,14 +190,18 @@ class AnswerStream:
         self._slots.leave(self._generation.endpoint.provider)
 
 
-async def first_content(stream: upstream.EventStream) -> list[Told]:
-    """The events up to the first that a client would see."""
-    events: list[Told] = []
+async def first_content(stream: upstream.EventStream, events: list[Told]) -> None:
+    """Adds the events up to the first that a client would see."""
     while not any(is_substance(event) for event in events):
         if stream.is_over:
             raise UpstreamError(Kind.PROTOCOL, "the provider ended its answer before it began")
         events += await stream.next()
-    return events
+
+
+def counted(events: list[Told]) -> Usage | None:
+    """What the provider asks money for although it failed."""
+    reports = [event.usage for event in events if isinstance(event, UsageReport)]
+    return reports[-1] if reports else None
 
 
 def is_substance(event: Told) -> bool:

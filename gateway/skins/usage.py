@@ -1,13 +1,16 @@
 """Tokens and dollars as the reference writes them (§2.8)."""
 
 from billing.ledger import NANO_PER_USD
-from providers.canonical import Usage
+from providers.canonical import Details, Usage
 from providers.pricing import PICO
 from providers.snapshot import Endpoint
+
+NO_DETAILS = Details()
 
 
 def usage(count: Usage, endpoint: Endpoint, charge: int) -> dict[str, object]:
     """Counters are always there and never null (§2.11); dollars are floats."""
+    details = count.details or NO_DETAILS
     return {
         "prompt_tokens": count.prompt,
         "completion_tokens": count.completion,
@@ -17,10 +20,14 @@ def usage(count: Usage, endpoint: Endpoint, charge: int) -> dict[str, object]:
         "prompt_tokens_details": {
             "cached_tokens": count.cached,
             "cache_write_tokens": count.cache_write,
-            "audio_tokens": 0,
+            "audio_tokens": details.audio,
             "video_tokens": 0,
         },
-        "completion_tokens_details": {"reasoning_tokens": count.reasoning, "audio_tokens": 0, "image_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": count.reasoning,
+            "audio_tokens": details.output_audio,
+            "image_tokens": details.output_image_tokens,
+        },
         "cost_details": cost_details(count, endpoint),
     }
 

@@ -14,6 +14,7 @@ from providers.canonical import (
     ChunkChoice,
     Completion,
     Content,
+    Details,
     Event,
     FinishReason,
     FunctionCall,
@@ -41,6 +42,8 @@ class TokenDetails(Struct, frozen=True):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    audio_tokens: int | None = None
+    image_tokens: int | None = None
 
 
 NO_DETAILS = TokenDetails()
@@ -66,11 +69,29 @@ class WireUsage(Struct, frozen=True):
         cached = details.cached_tokens or self.prompt_cache_hit_tokens or self.cached_tokens or 0
         cached = min(max(cached, 0), prompt)
         written = min(max(details.cache_write_tokens or 0, 0), prompt - cached)
-        reasoning = (self.completion_tokens_details or NO_DETAILS).reasoning_tokens or 0
+        answered = self.completion_tokens_details or NO_DETAILS
+        reasoning = answered.reasoning_tokens or 0
         if 0 < reasoning == (self.total_tokens or 0) - prompt - completion:
             # xAI counts reasoning beside the completion, not in it.
             completion += reasoning
-        return Usage(prompt, completion, cached, written, min(max(reasoning, 0), completion))
+        media = (details.audio_tokens, details.image_tokens, answered.audio_tokens, answered.image_tokens)
+        return Usage(
+            prompt,
+            completion,
+            cached,
+            written,
+            min(max(reasoning, 0), completion),
+            details=of_media(*media) if any(media) else None,
+        )
+
+
+def of_media(audio: int | None, images: int | None, spoken: int | None, drawn: int | None) -> Details:
+    return Details(
+        audio=max(audio or 0, 0),
+        image_tokens=max(images or 0, 0),
+        output_audio=max(spoken or 0, 0),
+        output_image_tokens=max(drawn or 0, 0),
+    )
 
 
 class WireChunk(Struct):
