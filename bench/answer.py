@@ -27,6 +27,7 @@ class ChatRequest(msgspec.Struct):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    user: str | None = None
 
 
 class Connection(Protocol):
@@ -41,7 +42,9 @@ class Connection(Protocol):
 class Mock:
     """What all connections share: the base plan, the wheel, and the account of what was served."""
 
-    def __init__(self, base: Plan, loop: asyncio.AbstractEventLoop, log: Path | None = None) -> None:
+    def __init__(
+        self, base: Plan, loop: asyncio.AbstractEventLoop, log: Path | None = None, held: int = LOG_LINES_HELD
+    ) -> None:
         self.base = base
         self.loop = loop
         self.wheel = Wheel(loop)
@@ -51,6 +54,7 @@ class Mock:
         self.by_model: Counter[str] = Counter()
         self.open = 0
         self._log = log
+        self._held = held
         self._lines: list[str] = []
 
     def record(self, answer: "Answer", outcome: str) -> None:
@@ -65,7 +69,7 @@ class Mock:
         self.by_model[answer.model] += 1
         if self._log is not None:
             self._lines.append(json.dumps(answer.line(outcome)))
-            if len(self._lines) >= LOG_LINES_HELD:
+            if len(self._lines) >= self._held:
                 self.write_log()
 
     def write_log(self) -> None:
@@ -106,6 +110,8 @@ class Answer:
         # The last chunk that goes out: a drop or a stall comes before the natural end.
         self._last_at = min(self._chunks, *(n for n in (plan.drop, plan.stall, self._chunks) if n is not None))
         self.sent = 0
+        self.content_bytes = 0
+        self.user = request.user
         self.over = False
         self._due = monotonic_ns() + plan.delay * MS
         mock.open += 1
@@ -145,6 +151,8 @@ class Answer:
             "status": self.plan.status,
             "outcome": outcome,
             "chunks": self.sent,
+            "content_bytes": self.content_bytes,
+            "user": self.user,
             "prompt_tokens": self.usage[0],
             "completion_tokens": self.usage[1] if outcome == "complete" else self.sent,
         }
@@ -203,6 +211,7 @@ class Answer:
     def _chunk(self, planned_ns: int) -> bytes:
         content = b"@%d@%d@" % (self.sent, planned_ns)
         self.sent += 1
+        self.content_bytes += len(content) + self.plan.size
         return b"%x\r\n%b%b%b\r\n" % (self._fixed + len(content), self._before, content, self._after)
 
     def _finish(self, data: bytes) -> None:
@@ -216,6 +225,7 @@ class Answer:
 
     def _end(self, outcome: str, data: bytes) -> None:
         self.over = True
-        self._client.write(data)
+        # The witness first: an answer that went out is in the log, whoever is killed when.
         self._mock.record(self, outcome)
+        self._client.write(data)
         self._client.answered(close=outcome == "dropped")

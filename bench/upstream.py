@@ -14,7 +14,7 @@ import msgspec
 import uvloop
 
 from bench import wire
-from bench.answer import Answer, ChatRequest, Mock
+from bench.answer import LOG_LINES_HELD, Answer, ChatRequest, Mock
 from bench.machine import raise_file_limit
 from bench.wire import Plan
 
@@ -97,9 +97,9 @@ class Client(asyncio.Protocol):
         self._answer.start()
 
 
-async def serve(base: Plan, port: int, log: Path | None) -> None:
+async def serve(base: Plan, port: int, log: Path | None, held: int) -> None:
     loop = asyncio.get_running_loop()
-    mock = Mock(base, loop, log)
+    mock = Mock(base, loop, log, held)
     server = await loop.create_server(lambda: Client(mock), "127.0.0.1", port, backlog=4096)
     print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     stop = asyncio.Event()
@@ -113,12 +113,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=9101, help="0 picks a free one; the first line printed names it")
     parser.add_argument("--log", type=Path, help="append a JSON line for each answer")
+    parser.add_argument("--held", type=int, default=LOG_LINES_HELD, help="lines of the log that are written together")
     for field in fields(Plan):
         parser.add_argument(f"--{field.name}", type=int, default=field.default)
     options = vars(parser.parse_args())
-    port, log = options.pop("port"), options.pop("log")
+    port, log, held = options.pop("port"), options.pop("log"), options.pop("held")
     raise_file_limit()
-    uvloop.run(serve(Plan(**options), port, log))
+    uvloop.run(serve(Plan(**options), port, log, held))
 
 
 if __name__ == "__main__":
