@@ -56,6 +56,7 @@ def test_the_verdict_sees_what_it_looks_for(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(500)
 def test_nothing_is_lost_doubled_or_overdrawn_while_everything_is_killed() -> None:
     words = ["--seconds", "45", "--at-once", "100", "--every", "4", "--dead", "1", "--stopped", "6", "--gateways", "2"]
     command = [sys.executable, "-m", "bench.chaos", *words, "--hasten"]
