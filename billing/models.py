@@ -357,6 +357,7 @@ class UsageDay(Usage):
     day = models.DateField(db_index=True, help_text="UTC.")
 
     class Meta:
+        verbose_name = verbose_name_plural = "margin"
         constraints = [
             models.UniqueConstraint(
                 "organization_id",

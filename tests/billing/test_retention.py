@@ -9,8 +9,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from billing import retention, tasks
-from billing.models import Generation, UsageMark
+from accounts.ids import uuid7
+from billing import retention, tasks, usage
+from billing.models import Generation, UsageDay, UsageHour, UsageMark
 from tests.services import Servers, manage
 
 pytestmark = pytest.mark.django_db
@@ -107,3 +108,13 @@ def test_less_than_60_days_is_refused(servers: Servers) -> None:
     done = manage(environment, "check", check=False)
     assert done.returncode != 0
     assert ImproperlyConfigured.__name__ in done.stderr
+
+
+def test_sums_by_hour_go_and_days_stay() -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=settings.GENERATION_RETENTION_DAYS + 1)
+    sums = ("requests", "errors", *usage.SUMS)
+    for hour in (long_ago, long_ago + timedelta(days=2)):
+        UsageHour.objects.create(hour=hour, organization_id=uuid7(), **dict.fromkeys(sums, 0))
+        UsageDay.objects.create(day=hour.date(), organization_id=uuid7(), **dict.fromkeys(sums, 0))
+    tasks.prune()
+    assert (UsageHour.objects.count(), UsageDay.objects.count()) == (1, 2)
