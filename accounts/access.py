@@ -78,7 +78,9 @@ def demand(member: Membership, right: Right) -> None:
 
 def keys_of(organization_id: UUID) -> ApiKeyQuerySet:
     """The inference keys that are not deleted; management keys are not managed through the API."""
-    return ApiKey.objects.filter(organization_id=organization_id, is_management=False, deleted_at=None)
+    return ApiKey.objects.filter(
+        organization_id=organization_id, is_management=False, is_playground=False, deleted_at=None
+    )
 
 
 def get_key(organization_id: UUID, key_hash: str) -> ApiKey:
@@ -95,7 +97,13 @@ def all_keys_of(organization_id: UUID) -> QuerySet[ApiKey]:
 
 def shown_keys(member: Membership) -> ApiKeyQuerySet:
     """Every key of the organization that is not deleted, management keys too: all members may see that they exist."""
-    return ApiKey.objects.filter(organization=member.organization, deleted_at=None).select_related("created_by")
+    found = ApiKey.objects.filter(organization=member.organization, is_playground=False, deleted_at=None)
+    return found.select_related("created_by")
+
+
+def playground_keys(member: Membership) -> ApiKeyQuerySet:
+    """What the member's pages of the playground ask with."""
+    return ApiKey.objects.filter(organization=member.organization, created_by=member.user, is_playground=True)
 
 
 def get_shown_key(member: Membership, key_hash: str) -> ApiKey:

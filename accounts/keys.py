@@ -36,6 +36,7 @@ class Limits(TypedDict, total=False):
 
 class NewKey(Limits, total=False):
     external_user: str | None
+    is_playground: bool
 
 
 class Changes(Limits, total=False):

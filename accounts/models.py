@@ -170,6 +170,12 @@ class ApiKey(models.Model):
     label = models.CharField(max_length=32, editable=False, help_text="The key with its middle masked.")
     hash = models.CharField(max_length=64, unique=True, editable=False)
     is_management = models.BooleanField(default=False, help_text="Manages keys; cannot run inference.")
+    is_playground = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Of a page of the playground; not among people's keys.",
+    )
     is_disabled = models.BooleanField(default=False)
     limit_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending limit in nano-USD.")
     limit_reset = models.CharField(max_length=8, choices=Reset.choices, blank=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.apps import apps
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -128,10 +129,18 @@ def row_of(event: AuditEvent) -> dict[str, Any]:
     details = event.details
     return {
         "event": event,
-        "what": event.target_type.split(".")[-1],
+        "what": name_of(event.target_type),
         "changes": [(name, *pair) for name, pair in details.items() if is_change(pair)],
         "facts": [(name, value) for name, value in details.items() if not is_change(value)],
     }
+
+
+def name_of(target_type: str) -> str:
+    """As people call it; what has left the code keeps the name that it had."""
+    try:
+        return str(apps.get_model(target_type)._meta.verbose_name)
+    except LookupError:
+        return target_type.split(".")[-1]
 
 
 def is_change(value: object) -> bool:

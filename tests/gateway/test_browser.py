@@ -168,3 +168,36 @@ def test_the_theme_is_switched_and_kept(gateway: Product, page: Page) -> None:
 def test_nothing_is_wider_than_a_phone(gateway: Product, page: Page, path: str) -> None:
     page.goto(gateway.url + path)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_chat_with_two_models_is_paid_by_the_organization(
+    gateway: Product, script: Upstream, browser: Browser, page: Page
+) -> None:
+    people = "from accounts.models import User; from allauth.account.models import EmailAddress as E; "
+    people += f"u = User.objects.create_user('chat@example.com', {PASSWORD!r}); "
+    people += "E.objects.create(user=u, email=u.email, verified=True, primary=True)"
+    gateway.manage("shell", "-c", people)
+    gateway.issue_key("chat@example.com", "5")
+    page.goto(f"{gateway.url}/login?next=/chat")
+    page.get_by_label("Email").fill("chat@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    page.get_by_label("Model to add").fill("acme/three")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_label("Message").fill("Hello <b>there</b>")
+    page.keyboard.press("Enter")
+    for slug in ("acme/one", "acme/three"):
+        answer = page.get_by_role("region", name=slug)
+        answer.get_by_text(re.compile(r"tokens · \$0\.0000")).wait_for()
+        assert "Hello <b>there</b>" in answer.inner_text()
+    page.get_by_role("button", name="Show as code").click()
+    assert '"model": "acme/one"' in page.locator("#as-code").inner_text()
+
+    # Kept in the browser, and nowhere else; its key is not among people's keys.
+    page.reload()
+    assert page.get_by_text("Hello <b>there</b>").count() == 2
+    page.goto(f"{gateway.url}/keys")
+    assert "Playground" not in page.content()
+    page.goto(f"{gateway.url}/logs")
+    shown = page.content()
+    assert shown.count("acme/one</a>") == shown.count("acme/three</a>") == 1

@@ -77,6 +77,8 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
     "page-key": MEMBERS,
     "page-key-delete": POST_ONLY,
     "page-key-quick": POST_ONLY,
+    "page-playground": LOGGED_IN,
+    "playground-key": POST_ONLY,
     "page-budgets": LOGGED_IN,
     "page-budget": POST_ONLY,
     "page-key-routing": MEMBERS,
@@ -126,6 +128,7 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
 FORMS: dict[str, Right] = {
     "page-key-new": Right.MAKE_KEYS,
     "page-key-quick": Right.MAKE_KEYS,
+    "playground-key": Right.MAKE_KEYS,
     "page-budget": Right.SET_BUDGETS,
     "page-key": Right.MANAGE_KEYS,
     "page-key-delete": Right.MANAGE_KEYS,
@@ -145,7 +148,11 @@ FORMS: dict[str, Right] = {
     "page-invitation-withdraw": Right.MANAGE_MEMBERS,
 }
 # Pages that are not for every role to look at.
-LOOKS: dict[str, Right] = {"page-key-new": Right.MAKE_KEYS, "page-audit": Right.AUDIT}
+LOOKS: dict[str, Right] = {
+    "page-key-new": Right.MAKE_KEYS,
+    "page-playground": Right.MAKE_KEYS,
+    "page-audit": Right.AUDIT,
+}
 # POST-only forms of the user's own, whatever their role.
 OWN_FORMS = {"choose-organization", "page-leave"}
 # Of the API, what needs no key. A browser's session opens nothing of it.
