@@ -1,12 +1,13 @@
 """Fallback: primary → secondary → tertiary → error, until something of an answer is there."""
 
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from gateway.errors import ApiError, upstream
 from gateway.generation import Generation
-from gateway.slots import Slots
+from gateway.slots import FALLBACK_WAIT_S, QUEUE_WAIT_S, Late, Slots
 from providers.errors import Kind, UpstreamError
 from providers.snapshot import Endpoint
 
@@ -21,13 +22,16 @@ async def first_answer(
     slots: Slots,
     attempt: Callable[[Endpoint, int], Awaitable[T]],
 ) -> T:
-    """What the first candidate that does not fail answers; its slot stays taken until `slots.leave`.
+    """What the first candidate that does not fail answers; its slot stays taken until `generation.leave`.
 
     Raises ApiError with the last failure when all have failed, or at once when the request itself is at fault.
     """
     last: tuple[UpstreamError, Endpoint] | None = None
     given_up: set[str] = set()
-    for endpoint in candidates:
+    busy: list[Endpoint] = []
+    left = deque(candidates)
+    while left:
+        endpoint = left.popleft()
         if endpoint.model in given_up:
             continue
         max_tokens = await generation.fund(endpoint)
@@ -35,12 +39,7 @@ async def first_answer(
             continue
         began = time.monotonic()
         try:
-            slots.enter(endpoint.provider)
-            try:
-                answer = await attempt(endpoint, max_tokens)
-            except BaseException:
-                slots.leave(endpoint.provider)
-                raise
+            answer, began = await try_one(generation, endpoint, slots, attempt, max_tokens, is_last=not left)
         except UpstreamError as error:
             generation.failed(endpoint, error, began)
             last = (error, endpoint)
@@ -48,9 +47,42 @@ async def first_answer(
                 given_up.add(endpoint.model)
             elif not error.retryable:
                 break
+            elif isinstance(error, Late) and left:
+                busy.append(endpoint)
+            if not left:
+                # Nobody else could answer: these may still, for who waits.
+                left, busy = deque(busy), []
             continue
-        generation.answered(endpoint, began)
+        slots.monitor.answered(generation, endpoint, began)
+        generation.answered(endpoint, began, slots.monitor)
         return answer
     if last is None:
         raise ApiError(402, "The credit that is free does not pay for any endpoint of this model.")
     raise upstream(last[0], last[1].provider, generation.failures[:-1])
+
+
+async def try_one(
+    generation: Generation,
+    endpoint: Endpoint,
+    slots: Slots,
+    attempt: Callable[[Endpoint, int], Awaitable[T]],
+    max_tokens: int,
+    *,
+    is_last: bool,
+) -> tuple[T, float]:
+    """The answer, and when the provider was asked for it. Raises UpstreamError."""
+    slots.monitor.enter(endpoint)
+    patience = QUEUE_WAIT_S if is_last else FALLBACK_WAIT_S
+    slot = await slots.enter(endpoint.provider, generation.caller.organization_id, patience)
+    began = time.monotonic()
+    try:
+        answer = await attempt(endpoint, max_tokens)
+    except UpstreamError as error:
+        slot.leave()
+        slots.monitor.failed(endpoint, error)
+        raise
+    except BaseException:
+        slot.leave()
+        raise
+    generation.slot = slot
+    return answer, began

@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct, UnsetType, structs
@@ -18,7 +19,7 @@ from gateway.idempotency import Mark
 from gateway.routing.bounds import Size
 from gateway.routing.plan import Plan
 from gateway.routing.sessions import Sessions
-from providers.canonical import Completion, Content, Details, Request, Usage
+from providers.canonical import Completion, Content, Details, Request, ToolCallDelta, Usage
 from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
@@ -63,6 +64,23 @@ class Attempt(Struct):
     """What the provider asks for it, nano-USD: for our books, not for the API."""
 
 
+class Call(Struct):
+    """A tool call as far as it has come."""
+
+    name: str
+    arguments: list[str]
+
+
+class Slot(Protocol):
+    """A place at the provider."""
+
+    def leave(self) -> None: ...
+
+
+class Watch(Protocol):
+    def finished(self, generation: "Generation", outcome: str) -> None: ...
+
+
 class Generation:
     def __init__(self, caller: Caller, request: Request, origin: Origin, size: Size) -> None:
         self.id = new_id()
@@ -92,6 +110,10 @@ class Generation:
         self.transcript: Transcript | None = None
         self.plan: Plan | None = None
         self.drawn = 0
+        self.began = self.started
+        self.calls: dict[tuple[int, int], Call] = {}
+        self.watch: Watch | None = None
+        self.slot: Slot | None = None
 
     # Money
 
@@ -219,6 +241,9 @@ class Generation:
         if self.transcript is not None:
             self.transcript.end(error)
         record = Raw(encode(self._closing(outcome, usage, error)))
+        if self.watch is not None:
+            watch, self.watch = self.watch, None
+            watch.finished(self, outcome)
         return Settle(generation=self.id, charge=charge, list=charge, cost=cost, record=record)
 
     def _is_empty(self, usage: Usage) -> bool:
@@ -234,9 +259,17 @@ class Generation:
             self.attempts[-1].cost = endpoint.price.cost(error.usage)
         self.failures.append(Attempted(endpoint.provider.name, error.kind.value, error.status))
 
-    def answered(self, endpoint: Endpoint, began: float) -> None:
+    def answered(self, endpoint: Endpoint, began: float, watch: "Watch | None" = None) -> None:
+        """`watch` is told when the answer has ended."""
         self.endpoint = endpoint
+        self.began = began
+        self.watch = watch
         self._attempted(endpoint, 200, began, None)
+
+    def leave(self) -> None:
+        """It has left the provider. May be called again."""
+        if self.slot is not None:
+            self.slot.leave()
 
     def took(self, completion: Completion) -> None:
         """Counts an answer that came whole."""
@@ -249,6 +282,9 @@ class Generation:
         self.drawn = sum(len(choice.message.images or ()) for choice in completion.choices)
         if self.transcript is not None:
             self.transcript.took(completion)
+        for place, choice in enumerate(completion.choices):
+            for number, call in enumerate(choice.message.tool_calls or ()):
+                self.calls[place, number] = Call(call.function.name, [call.function.arguments])
         if completion.usage is not None:
             self.reported(completion.usage)
         if self.usage is None:
@@ -284,9 +320,17 @@ class Generation:
                 self.drawn += len(delta.images)
             if delta.tool_calls:
                 self._produced(*(call.function.arguments for call in delta.tool_calls))
+                self._called(choice.index, delta.tool_calls)
             if choice.finish_reason is not None:
                 self.finish_reason = choice.finish_reason
                 self.native_finish_reason = choice.native_finish_reason
+
+    def _called(self, choice: int, parts: list[ToolCallDelta]) -> None:
+        for part in parts:
+            call = self.calls.setdefault((choice, part.index or 0), Call("", []))
+            call.name += part.function.name or ""
+            if part.function.arguments:
+                call.arguments.append(part.function.arguments)
 
     def _produced(self, *texts: str | UnsetType | None) -> None:
         """Counts UTF-8 bytes."""

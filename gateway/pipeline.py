@@ -25,6 +25,7 @@ from gateway.refusals import refused
 from gateway.relay.stream import AnswerStream
 from gateway.routing import told
 from gateway.routing.bounds import size
+from gateway.routing.monitor import Monitor
 from gateway.routing.plan import plan
 from gateway.routing.sessions import Sessions
 from gateway.skins.base import Skin
@@ -44,7 +45,8 @@ class Services:
         self.till = till
         self.callers = Callers()
         self.http = UpstreamTransport()
-        self.slots = Slots()
+        self.monitor = Monitor()
+        self.slots = Slots(self.monitor)
         self.customers = Customers()
         self.random = Random()
         self.contents = Contents()
@@ -80,7 +82,8 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
     stuck = services.sessions.find(caller.organization_id, request, origin.session_id, time.monotonic())
-    planned = plan(request, catalogue, dimensions, services.random, policy=caller.policy, stuck=stuck)
+    view, policy = services.monitor, caller.policy
+    planned = plan(request, catalogue, dimensions, services.random, view=view, policy=policy, stuck=stuck)
     candidates = at_this_moment(planned.candidates)
     generation = Generation(caller, request, origin, dimensions)
     generation.sessions, generation.plan = services.sessions, planned
@@ -177,7 +180,7 @@ async def whole(
         raise
     endpoint = generation.endpoint
     assert endpoint is not None
-    services.slots.leave(endpoint.provider)
+    generation.leave()
     generation.took(completion)
     if not hold.is_trusted(asyncio.get_running_loop().time()):
         services.till.settle_soon(hold, generation.settlement("error", error="out of touch with the till"))

@@ -15,7 +15,9 @@ from redis.backoff import NoBackoff
 from billing import markups
 from billing.till import Till
 from gateway.customers import Customers
+from gateway.leases import Leases
 from gateway.pipeline import Services
+from gateway.pulse import Pulse
 from gateway.rate_limits import RateLimits
 from gateway.routing import sharing
 from providers import snapshot
@@ -45,6 +47,9 @@ class Process:
             retry=Retry(NoBackoff(), 1),
         )
         self.services.rate_limits = RateLimits(self._redis)
+        monitor = self.services.monitor
+        self._leases = Leases(self.services.slots, self._redis, monitor.statistics.process)
+        self._pulse = Pulse(monitor, self._leases, self._redis)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -53,6 +58,8 @@ class Process:
         sessions = self.services.sessions
         work = (self._listen(), sharing.tell(sessions, self._redis), sharing.listen(sessions, self._redis))
         self._tasks = [asyncio.create_task(one) for one in work]
+        self._pulse.start()
+        self._leases.start()
 
     async def stop(self, patience: float) -> None:
         """Settles what is still to be settled, within `patience` seconds, and lets go."""
@@ -62,6 +69,8 @@ class Process:
         await self.services.till.close(patience)
         await self.services.contents.close(patience)
         await self.services.http.aclose()
+        await self._pulse.stop()
+        await self._leases.stop()
         await self._redis.aclose()
 
     async def ping_postgresql(self) -> bool:
@@ -127,7 +136,10 @@ class Process:
 
     async def _reload(self) -> None:
         self.services.customers = await sync_to_async(load)()
-        self.has_catalogue = bool(self.services.customers.everybody.models)
+        found = self.services.customers.everybody
+        self.services.monitor.follow(found)
+        self.services.slots.follow(found)
+        self.has_catalogue = bool(found.models)
 
 
 def load() -> Customers:

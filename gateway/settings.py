@@ -207,6 +207,8 @@ EMAIL_HOST_PASSWORD = mail["EMAIL_HOST_PASSWORD"] or ""
 EMAIL_USE_TLS = mail.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = mail.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
+# Who is told when something needs an operator; without it, the superusers.
+OPERATORS = env.list("OPERATORS", default=[])
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="Turnpike <turnpike@localhost>")
 
 # Payments by Stripe, when there is a key. The webhook secret is what tells Stripe's events from anybody's.
@@ -331,6 +333,7 @@ CELERY_BEAT_SCHEDULE = {
     "alerts": {"task": "billing.tasks.alerts", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prices": {"task": "providers.tasks.prices", "schedule": 5.0, "options": {"queue": "urgent", "expire_seconds": 5}},
     "probe": {"task": "providers.tasks.probe", "schedule": 60.0, "options": {"expire_seconds": 60}},
+    "uptime": {"task": "gateway.tasks.uptime", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "prune-generations": {"task": "billing.tasks.prune", "schedule": 3600.0, "options": {"queue": "slow"}},
     "prune-sessions": {"task": "accounts.tasks.sessions", "schedule": 86400.0, "options": {"queue": "slow"}},
     "prune-probes": {"task": "providers.tasks.prune", "schedule": 3600.0, "options": {"queue": "slow"}},

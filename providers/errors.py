@@ -30,6 +30,16 @@ class Kind(StrEnum):
 # The request itself is at fault: another endpoint of the same model would say the same.
 FINAL = frozenset({Kind.CONTEXT_LENGTH, Kind.CONTENT_POLICY, Kind.INVALID_REQUEST})
 
+# It says that the account behind our credential is empty, in whatever words.
+UNPAID = "unpaid"
+# What counts against a provider. Its rate limits do not: there is a wait for them, and the provider is well.
+FAULTS = frozenset(
+    {
+        *(Kind.UNREACHABLE, Kind.TIMEOUT, Kind.RESET, Kind.PROTOCOL, Kind.UNAVAILABLE, Kind.OVERLOADED),
+        *(Kind.CREDENTIAL, Kind.NOT_FOUND, UNPAID),
+    }
+)
+
 
 class UpstreamError(Exception):
     """One attempt failed.
@@ -61,3 +71,10 @@ class UpstreamError(Exception):
     @property
     def retryable(self) -> bool:
         return self.kind not in FINAL
+
+    @property
+    def label(self) -> str:
+        """Under what it is counted: its kind, with an unpaid account apart from a refused credential."""
+        if self.kind is Kind.CREDENTIAL and self.status in (402, 429):
+            return UNPAID
+        return self.kind.value

@@ -1,7 +1,7 @@
 """What can be called: providers, models, endpoints, credentials and prices."""
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -11,6 +11,7 @@ from accounts.encryption import ring
 from accounts.ids import uuid7
 from providers.preferences import QUANTIZATIONS
 from providers.rates import AMOUNTS, MILLION
+from providers.statistics import uptime
 
 slug = RegexValidator(r"^[a-z0-9][a-z0-9._-]*$", "Lower-case letters, digits, dot, dash and underscore.")
 model_slug = RegexValidator(
@@ -55,6 +56,10 @@ class Provider(Steered):
     max_concurrency = models.PositiveIntegerField(null=True, blank=True, help_text="Requests in flight at once.")
     passthrough = models.BooleanField(default=False, help_text="Send request fields that we do not know.")
     quirks = models.JSONField(default=dict, blank=True, help_text="How it departs from its wire (docs/catalogue.md).")
+
+    # Set when it refuses the key; another key has another mark (providers/refusals.py).
+    refused_mark = models.CharField(max_length=32, blank=True, default="", editable=False)
+    refused_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     # Data policy and the links that /providers publishes
     trains_on_data = models.BooleanField(null=True, blank=True, help_text="Unknown counts as yes.")
@@ -256,6 +261,70 @@ class Probe(models.Model):
 
     def __str__(self) -> str:
         return f"{self.provider} {'up' if self.is_up else 'down'} at {self.checked_at:%Y-%m-%d %H:%M}"
+
+
+class UptimeQuerySet(models.QuerySet["Uptime"]):
+    def last_day(self, by: str) -> dict[Any, float]:
+        """Per cent over 24 whole hours, by `endpoint` or what it has; who has too few samples is not in it."""
+        hours = self.filter(span=Uptime.Span.HOUR, begins_at__gte=timezone.now() - Probe.DAY)
+        rows = hours.values(by).annotate(good=models.Sum("successes"), bad=models.Sum("faults")).order_by()
+        found = {row[by]: uptime(row["good"], row["bad"]) for row in rows}
+        return {key: share for key, share in found.items() if share is not None}
+
+
+class Uptime(models.Model):
+    """How an endpoint did in a minute, an hour or a day: its requests, or its provider's probe where it had none."""
+
+    class Span(models.TextChoices):
+        MINUTE = "minute"
+        HOUR = "hour"
+        DAY = "day"
+
+    endpoint = models.ForeignKey(Endpoint, models.CASCADE, related_name="uptimes")
+    span = models.CharField(max_length=6, choices=Span)
+    begins_at = models.DateTimeField()
+    successes = models.PositiveBigIntegerField(default=0)
+    faults = models.PositiveBigIntegerField(default=0)
+
+    objects = UptimeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["endpoint", "span", "begins_at"], name="providers_uptime_once")]
+        indexes = [models.Index(fields=["span", "begins_at"], name="providers_uptime_span")]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint_id} in the {self.span} from {self.begins_at:%Y-%m-%d %H:%M}"
+
+
+class IncidentQuerySet(models.QuerySet["Incident"]):
+    def open(self) -> "IncidentQuerySet":
+        return self.filter(closed_at=None)
+
+
+class Incident(models.Model):
+    """A time in which a provider, or one endpoint of it, did not answer as it should."""
+
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="incidents")
+    endpoint = models.ForeignKey(Endpoint, models.CASCADE, null=True, blank=True, related_name="incidents")
+    opened_at = models.DateTimeField(default=timezone.now)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    cause = models.CharField(max_length=200, help_text="Public: what was seen, without a provider's own words.")
+
+    objects = IncidentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-opened_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "endpoint"],
+                condition=models.Q(closed_at=None),
+                nulls_distinct=False,
+                name="providers_incident_open_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} from {self.opened_at:%Y-%m-%d %H:%M}"
 
 
 class PriceMark(models.Model):

@@ -15,6 +15,8 @@ class Quirks(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     stream_usage: bool = True
     # Ask its models list each minute whether it is up.
     probe: bool = True
+    # Leave it alone for a while after failures and rate limits, and for good when it refuses its key.
+    breaker: bool = True
     # How the key is shown; the wire's own way unless said otherwise.
     auth: Scheme | None = None
     # Replaces the wire's path, "{model}" in it the upstream model; and what follows the path.

@@ -1,5 +1,6 @@
 """The catalogue as the router reads it: immutable, in memory, made anew when the tables change."""
 
+import hashlib
 import logging
 import os
 import re
@@ -8,6 +9,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
@@ -43,6 +45,8 @@ class Provider(Struct, frozen=True):
     privacy_policy_url: str
     terms_of_service_url: str
     status_page_url: str
+    secret_mark: str = ""
+    """By which a secret is known again, and nothing more."""
     weight: float = 1.0
     is_draining: bool = False
 
@@ -209,6 +213,7 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
     secret = environment.get(row.api_key_env) if row.api_key_env else None
     secret = secret or stored_secret(row)
     quirks = read_quirks(row)
+    found_mark = mark(secret) if secret else ""
     return Provider(
         slug=row.slug,
         name=row.name,
@@ -218,7 +223,11 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
         max_concurrency=row.max_concurrency,
         passthrough=row.passthrough,
         quirks=quirks or PLAIN,
-        is_on=quirks is not None and not missing and (bool(secret) or is_open),
+        secret_mark=found_mark,
+        is_on=quirks is not None
+        and not missing
+        and (bool(secret) or is_open)
+        and not (found_mark and found_mark == row.refused_mark),
         trains_on_data=row.trains_on_data is not False,
         retention_days=row.retention_days,
         headquarters=row.headquarters,
@@ -238,6 +247,10 @@ def read_quirks(row: models.Provider) -> Quirks | None:
         # Without them it might be sent what it refuses, or be shown its key in the wrong way.
         logger.error("%s is switched off: its quirks cannot be read: %s", row.slug, error)
         return None
+
+
+def mark(secret: str) -> str:
+    return hashlib.blake2b(secret.encode(), key=settings.KEY_PEPPER.encode()[:64], digest_size=16).hexdigest()
 
 
 def stored_secret(row: models.Provider) -> str | None:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from providers import health
+from providers import health, uptime
 from providers import prices as validity
 
 
@@ -21,3 +21,4 @@ def prices() -> None:
 @shared_task
 def prune() -> None:
     health.prune()
+    uptime.prune()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,6 +52,9 @@ class Player:
     def __init__(self) -> None:
         self.scripts: dict[str, list[Step]] = {}
         self.seen: list[dict[str, Any]] = []
+        # Requests at once, by model, and the most there were.
+        self.busy: Counter[str] = Counter()
+        self.peak: Counter[str] = Counter()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -74,7 +78,10 @@ class Player:
         if verb == "reset":
             self.scripts.clear()
             self.seen.clear()
+            self.peak.clear()
             return {}
+        if verb == "peak":
+            return self.peak
         return self.seen
 
     async def play(
@@ -96,6 +103,8 @@ class Player:
         default = text_stream() if told.get("stream") else [text_reply()]
         steps = self.scripts.get(told["model"], default)
         gone = asyncio.create_task(departure(reader))
+        self.busy[told["model"]] += 1
+        self.peak[told["model"]] = max(self.peak[told["model"]], self.busy[told["model"]])
         try:
             if any("reply" in step for step in steps):
                 await self.reply(steps, gone, writer)
@@ -103,6 +112,8 @@ class Player:
                 await self.stream(steps, gone, writer)
         except ConnectionError:
             pass
+        finally:
+            self.busy[told["model"]] -= 1
         if gone.done():
             seen["left_after"] = time.time() - seen["began"]
             seen["left_at"] = time.time()
@@ -203,6 +214,10 @@ class Upstream:
     def seen(self, model: str | None = None) -> list[dict[str, Any]]:
         requests: list[dict[str, Any]] = self._control("seen", {})
         return [request for request in requests if model in (None, request["body"]["model"])]
+
+    def peak(self, model: str) -> int:
+        """The most requests at once since the last reset."""
+        return int(self._control("peak", {}).get(model, 0))
 
     def kill(self) -> None:
         self.process.kill()

@@ -28,7 +28,9 @@ from gateway.api.shapes.catalogue import (
 )
 from gateway.errors import ApiError
 from gateway.pipeline import Services
-from gateway.routing import live
+from gateway.routing.live import View
+from gateway.routing.monitor import Monitor
+from providers.models import Uptime
 from providers.snapshot import EMPTY, Model, Snapshot
 
 DEFAULT_LIMIT = 500
@@ -64,7 +66,7 @@ def list_models(request: Request) -> Response | HttpResponse:
 @api_view(["GET"])
 def count_models(request: Request) -> Response:
     outputs = request.query_params.get("output_modalities", "text")
-    models = select(snapshot(request).models.values(), {"output_modalities": outputs}, known())
+    models = select(snapshot(request).models.values(), {"output_modalities": outputs}, known(monitor(request)))
     return Response({"data": {"count": len(models)}})
 
 
@@ -102,6 +104,7 @@ def list_endpoints(request: Request, author: str, slug: str) -> Response:
     if model is None and (found == base or base not in models):
         raise ApiError(404, f"There is no model {author}/{slug}.")
     shown = model or models[base]
+    day = Uptime.objects.last_day("endpoint")
     return Response(
         {
             "data": {
@@ -110,7 +113,10 @@ def list_endpoints(request: Request, author: str, slug: str) -> Response:
                 "created": int(shown.released_at.timestamp()),
                 "description": shown.description,
                 "architecture": architecture(shown),
-                "endpoints": [endpoint_row(endpoint, shown) for endpoint in (model.routable if model else [])],
+                "endpoints": [
+                    endpoint_row(endpoint, shown, monitor(request).figures(endpoint.id, day.get(endpoint.id)))
+                    for endpoint in (model.routable if model else [])
+                ],
             }
         }
     )
@@ -120,8 +126,9 @@ def list_endpoints(request: Request, author: str, slug: str) -> Response:
 @api_view(["GET"])
 def list_zdr_endpoints(request: Request) -> Response:
     """Of providers that keep nothing and learn from nothing."""
+    day = Uptime.objects.last_day("endpoint")
     rows = [
-        endpoint_row(endpoint, model)
+        endpoint_row(endpoint, model, monitor(request).figures(endpoint.id, day.get(endpoint.id)))
         for _, model in sorted(snapshot(request).models.items())
         for endpoint in model.routable
         if endpoint.provider.is_zdr
@@ -148,7 +155,7 @@ def snapshot(request: Request) -> Snapshot:
 
 def selected(request: Request, **fixed: str) -> list[Model]:
     asked = {name: request.query_params[name] for name in request.query_params}
-    return select(snapshot(request).models.values(), asked | fixed, known())
+    return select(snapshot(request).models.values(), asked | fixed, known(monitor(request)))
 
 
 def listed(request: Request, models: list[Model]) -> Response:
@@ -167,13 +174,18 @@ def listed(request: Request, models: list[Model]) -> Response:
     return Response({"data": rows, "links": {"next": link}, "total_count": total})
 
 
+def monitor(request: Request) -> Monitor:
+    services: Services = request.scope["state"]["services"]  # type: ignore[attr-defined]
+    return services.monitor
+
+
 def without_routing(author: str, slug: str) -> str:
     base, *suffixes = slug.split(":")
     return ":".join([f"{author}/{base}", *(suffix for suffix in suffixes if suffix not in ROUTING_VARIANTS)])
 
 
-def known() -> Known:
-    return Known(live.EMPTY, lambda: popularity(int(monotonic() // POPULARITY_SECONDS)))
+def known(view: View) -> Known:
+    return Known(view, lambda: popularity(int(monotonic() // POPULARITY_SECONDS)))
 
 
 @lru_cache(maxsize=1)

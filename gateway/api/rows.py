@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gateway.routing.monitor import Figures
 from providers.pricing import Price, dollars
 from providers.rates import AMOUNTS, MILLION
 from providers.snapshot import Endpoint, Model, Provider
@@ -67,8 +68,8 @@ def total(price: Price | None) -> int:
     return price.prompt + price.completion if price else 0
 
 
-def endpoint_row(endpoint: Endpoint, model: Model) -> dict[str, Any]:
-    """§1.4; nothing is measured yet that the percentages and percentiles could say, so they are null."""
+def endpoint_row(endpoint: Endpoint, model: Model, figures: Figures) -> dict[str, Any]:
+    """§1.4; a figure is null while too few requests say it."""
     choices = endpoint.supported_parameters
     return {
         "name": f"{endpoint.provider.name} | {model.slug}",
@@ -82,12 +83,12 @@ def endpoint_row(endpoint: Endpoint, model: Model) -> dict[str, Any]:
         "max_completion_tokens": endpoint.max_completion_tokens,
         "max_prompt_tokens": endpoint.max_prompt_tokens,
         "supported_parameters": sorted(choices),
-        "status": 0,
-        "uptime_last_5m": None,
-        "uptime_last_30m": None,
-        "uptime_last_1d": None,
-        "latency_last_30m": None,
-        "throughput_last_30m": None,
+        "status": figures.status,
+        "uptime_last_5m": figures.uptime_5m,
+        "uptime_last_30m": figures.uptime_30m,
+        "uptime_last_1d": figures.uptime_1d,
+        "latency_last_30m": figures.latency,
+        "throughput_last_30m": figures.throughput,
         "supports_implicit_caching": bool(endpoint.price and endpoint.price.input_cache_read is not None),
         "native_tools": {},
         "service_tier": None,

@@ -17,9 +17,10 @@ from gateway.api.model_query import SORTS, select
 from gateway.api.models import known
 from gateway.customers import Customers
 from gateway.errors import ApiError
+from gateway.pages import uptime
 from gateway.pages.tenant import membership
 from providers import snapshot
-from providers.models import INPUT_MODALITIES, OUTPUT_MODALITIES
+from providers.models import INPUT_MODALITIES, OUTPUT_MODALITIES, Uptime
 from providers.pricing import Price
 from providers.snapshot import Endpoint, Model, Snapshot
 
@@ -75,7 +76,7 @@ def models(request: HttpRequest) -> HttpResponse:
     found = catalogue(request)
     problem = ""
     try:
-        shown = select(found.models.values(), {"output_modalities": "all"} | asked, known())
+        shown = select(found.models.values(), {"output_modalities": "all"} | asked, known(uptime.monitor(request)))
     except ApiError as error:
         shown, problem = [], error.message
     context = {
@@ -115,9 +116,13 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
     if found is None:
         raise Http404
     endpoints = sorted(found.routable, key=lambda endpoint: (price_of(endpoint.price), endpoint.tag))
+    ids = [endpoint.id for endpoint in endpoints]
+    live, history = uptime.figures(request, ids), uptime.histories("endpoint", ids)
+    day = Uptime.objects.last_day("endpoint")
     context = {
         "model": found,
         "endpoints": endpoints,
+        "live": [(endpoint, live[endpoint.id], day.get(endpoint.id), history[endpoint.id]) for endpoint in endpoints],
         "public_url": settings.PUBLIC_URL,
         "may_create": request.user.is_authenticated and access.may_create_key(membership(request)),
     }

@@ -53,7 +53,6 @@ class AnswerStream:
         self._skin = skin
         self._generation = generation
         self._hold = hold
-        self._slots = slots
         self._till = till
         self._http = http
         self._opened: Opened | None = None
@@ -187,7 +186,7 @@ class AnswerStream:
             return
         self._is_released = True
         self._opened.stream.close()
-        self._slots.leave(self._generation.endpoint.provider)
+        self._generation.leave()
 
 
 async def first_content(stream: upstream.EventStream, events: list[Told]) -> None:

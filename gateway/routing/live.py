@@ -5,12 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-
-class Percentiles(Struct, frozen=True):
-    p50: float
-    p75: float
-    p90: float
-    p99: float
+from providers.statistics import Percentiles as Percentiles
 
 
 class EndpointView(Struct, frozen=True):
