@@ -42,20 +42,24 @@ def test_models_are_searched_by_all_words(client: Client) -> None:
     assert "No model matches" in client.get("/models", {"q": "nothing"}).content.decode()
 
 
+ALL = -1
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
         ("max_price=0.5", 0),
-        ("max_price=1", 3),
+        ("max_price=1", ALL),
         ("context=9000", 0),
-        ("supported_parameters=tools", 3),
+        ("supported_parameters=tools", ALL),
         ("providers=tertiary", 2),
         ("providers=tertiary&q=other", 1),
         ("input_modalities=audio", 0),
-        ("sort=pricing-low-to-high", 3),
+        ("sort=pricing-low-to-high", ALL),
     ],
 )
 def test_models_are_filtered_and_sorted(client: Client, query: str, found: int) -> None:
+    found = client.get("/models").content.decode().count('name="models"') if found == ALL else found
     assert client.get(f"/models?{query}").content.decode().count('name="models"') == found
 
 
