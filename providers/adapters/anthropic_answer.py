@@ -12,6 +12,7 @@ from providers.canonical import (
     Choice,
     Completion,
     Delta,
+    Details,
     Event,
     FinishReason,
     FunctionCall,
@@ -70,7 +71,9 @@ class WireUsage(Struct, frozen=True):
         output = max(self.output_tokens or 0, 0)
         thought = self.output_tokens_details.thinking_tokens if self.output_tokens_details else 0
         prompt = max(self.input_tokens or 0, 0) + read + written
-        return Usage(prompt, output, read, written, min(max(thought, 0), output))
+        hour = min(max(kept.ephemeral_1h_input_tokens, 0), written)
+        details = Details(cache_write_1h=hour) if hour else None
+        return Usage(prompt, output, read, written, min(max(thought, 0), output), details=details)
 
 
 class Block(Struct, frozen=True):

@@ -13,6 +13,7 @@ from providers.canonical import (
     Choice,
     Completion,
     Delta,
+    Details,
     Event,
     FinishReason,
     FunctionCall,
@@ -34,17 +35,29 @@ STOP_REASONS: dict[str, FinishReason] = {
 EMPTY = Raw(b"{}")
 
 
+class CacheDetail(Struct, frozen=True, rename="camel"):
+    """What was written to the cache for so long."""
+
+    ttl: str = ""
+    input_tokens: int = 0
+
+
 class WireUsage(Struct, frozen=True, rename="camel"):
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_input_tokens: int | None = None
     cache_write_input_tokens: int | None = None
+    cache_details: list[CacheDetail] | None = None
 
     def canonical(self) -> Usage:
         """What was cached is counted beside the input, not in it."""
         read = max(self.cache_read_input_tokens or 0, 0)
-        written = max(self.cache_write_input_tokens or 0, 0)
-        return Usage(max(self.input_tokens, 0) + read + written, max(self.output_tokens, 0), read, written)
+        kept = self.cache_details or []
+        written = max(self.cache_write_input_tokens or 0, sum(one.input_tokens for one in kept), 0)
+        hour = min(max(sum(one.input_tokens for one in kept if one.ttl == "1h"), 0), written)
+        details = Details(cache_write_1h=hour) if hour else None
+        prompt = max(self.input_tokens, 0) + read + written
+        return Usage(prompt, max(self.output_tokens, 0), read, written, details=details)
 
 
 class ReasoningText(Struct, frozen=True):

@@ -15,6 +15,7 @@ from providers.canonical import (
     Completion,
     Content,
     Delta,
+    Details,
     Event,
     Failure,
     FinishReason,
@@ -54,6 +55,7 @@ FINISH_REASONS: dict[str, FinishReason] = {
     **dict.fromkeys(FAILED, "error"),
 }
 EMPTY = Raw(b"{}")
+NO_DETAILS = Details()
 encode = msgspec.json.Encoder().encode
 
 
@@ -86,12 +88,21 @@ class Candidate(Struct, frozen=True, rename="camel"):
     index: int = 0
 
 
+class Counted(Struct, frozen=True, rename="camel"):
+    modality: str = ""
+    token_count: int = 0
+
+
 class WireUsage(Struct, frozen=True, rename="camel"):
     prompt_token_count: int | None = None
     candidates_token_count: int | None = None
     thoughts_token_count: int | None = None
     cached_content_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
+    prompt_tokens_details: list[Counted] | None = None
+    candidates_tokens_details: list[Counted] | None = None
+    cache_tokens_details: list[Counted] | None = None
+    tool_use_prompt_tokens_details: list[Counted] | None = None
 
     def canonical(self) -> Usage | None:
         """Thoughts are counted beside the candidates, cached content in the prompt."""
@@ -100,7 +111,26 @@ class WireUsage(Struct, frozen=True, rename="camel"):
         prompt = max(self.prompt_token_count or 0, 0) + max(self.tool_use_prompt_token_count or 0, 0)
         thoughts = max(self.thoughts_token_count or 0, 0)
         cached = min(max(self.cached_content_token_count or 0, 0), prompt)
-        return Usage(prompt, max(self.candidates_token_count or 0, 0) + thoughts, cached, 0, thoughts)
+        completion = max(self.candidates_token_count or 0, 0) + thoughts
+        return Usage(prompt, completion, cached, 0, thoughts, details=self.details())
+
+    def details(self) -> Details | None:
+        """Of modalities that may have a price of their own."""
+        prompts = (self.prompt_tokens_details, self.tool_use_prompt_tokens_details)
+        audio, cached_audio = counted("AUDIO", *prompts), counted("AUDIO", self.cache_tokens_details)
+        images = max(counted("IMAGE", *prompts) - counted("IMAGE", self.cache_tokens_details), 0)
+        found = Details(
+            audio=audio,
+            cached_audio=min(cached_audio, audio),
+            image_tokens=images,
+            output_audio=counted("AUDIO", self.candidates_tokens_details),
+            output_image_tokens=counted("IMAGE", self.candidates_tokens_details),
+        )
+        return None if found == NO_DETAILS else found
+
+
+def counted(modality: str, *lists: list[Counted] | None) -> int:
+    return sum(max(one.token_count, 0) for found in lists if found for one in found if one.modality == modality)
 
 
 class Feedback(Struct, frozen=True, rename="camel"):

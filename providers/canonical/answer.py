@@ -19,6 +19,7 @@ class Details(Struct, frozen=True):
     cached_audio: int = 0
     """Of `cached` and of `audio`."""
     image_tokens: int = 0
+    """Of the prompt, none that were `cached`."""
     output_audio: int = 0
     output_image_tokens: int = 0
     images: int = 0

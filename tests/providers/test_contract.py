@@ -9,7 +9,7 @@ import pytest
 
 from providers.adapters import WIRES
 from providers.adapters.base import Call
-from providers.canonical import EmbeddingRequest, Usage
+from providers.canonical import Details, EmbeddingRequest, Usage
 from providers.errors import Kind, UpstreamError
 from providers.snapshot import Endpoint
 from tests import endpoints
@@ -19,10 +19,11 @@ NAMES = sorted(WIRES)
 SUFFIX = {"sse": "sse", "eventstream": "frames", "ndjson": "ndjson"}
 PLAIN = Usage(1200, 90, cached=1024, reasoning=64)
 REASONED = Usage(100, 20, reasoning=15)
+WRITTEN = Usage(1200, 90, cached=1024, cache_write=100, details=Details(cache_write_1h=40))
 # What a vendor does not count, or counts beyond the others.
 COUNTS = {
-    "anthropic": {"plain": Usage(1200, 90, cached=1024, cache_write=100)},
-    "bedrock": {"plain": Usage(1200, 90, cached=1024, cache_write=100), "reasoning": Usage(100, 20)},
+    "anthropic": {"plain": WRITTEN},
+    "bedrock": {"plain": WRITTEN, "reasoning": Usage(100, 20)},
     "cohere": {"plain": Usage(1200, 90, cached=1024), "reasoning": Usage(100, 20)},
     "cloudflare": {"plain": Usage(1200, 90, cached=1024), "reasoning": Usage(100, 20)},
 }
