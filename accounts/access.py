@@ -27,6 +27,11 @@ def memberships(user: User) -> QuerySet[Membership]:
     return Membership.objects.filter(user=user).select_related("organization").order_by("pk")
 
 
+def maker_of(key: ApiKey) -> Membership | None:
+    """Who made it, if they are still a member."""
+    return Membership.objects.filter(organization_id=key.organization_id, user=key.created_by).first()
+
+
 def get_membership(user: User, organization_id: UUID | None) -> Membership:
     """The user's place in that organization, or in their personal one. Raises Membership.DoesNotExist."""
     own = memberships(user)

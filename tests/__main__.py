@@ -20,8 +20,9 @@ PRODUCTION = {
 }
 # makemigrations looks for a database and warns where it finds none; which one must not depend on the machine.
 NO_DATABASE = {"DATABASE_URL": "postgresql:///turnpike?host=/nonexistent", **secret_values.generate()}
-# In full the tests run one by one: some measure time or load the machine.
+# Slow tests load the machine by themselves: one by one.
 QUICK = ["-m", "not slow", "-n", "2", "--dist", "loadfile"]
+SLOW = ["-m", "slow"]
 QUIET = ["-W", "ignore::RuntimeWarning"]
 
 
@@ -33,12 +34,9 @@ class Step:
 
 
 def main(arguments: Sequence[str]) -> int:
-    for_pytest = [word for word in arguments if word != "--quick"]
-    if "--quick" in arguments:
-        for_pytest = [*QUICK, *for_pytest]
     with tempfile.TemporaryDirectory(prefix="turnpike-check-") as directory:
         production = {**PRODUCTION, **secret_values.generate(), "DATA_DIR": directory}
-        failed = [step.name for step in [*checks(production), pytest(for_pytest)] if not passes(step)]
+        failed = [step.name for step in [*checks(production), *tests(arguments)] if not passes(step)]
     if failed:
         print(f"bin/test: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -55,8 +53,18 @@ def checks(production: Mapping[str, str]) -> list[Step]:
     ]
 
 
-def pytest(arguments: Sequence[str]) -> Step:
-    return Step("pytest", [PYTHON, "-m", "pytest", *arguments])
+def tests(arguments: Sequence[str]) -> list[Step]:
+    """What is asked for by name runs as it is asked for."""
+    chosen = [word for word in arguments if word != "--quick"]
+    if "--quick" in arguments:
+        return [pytest("pytest", [*QUICK, *chosen])]
+    if chosen:
+        return [pytest("pytest", chosen)]
+    return [pytest("pytest", QUICK), pytest("slow tests", SLOW)]
+
+
+def pytest(name: str, arguments: Sequence[str]) -> Step:
+    return Step(name, [PYTHON, "-m", "pytest", "--durations=25", *arguments])
 
 
 def passes(step: Step) -> bool:

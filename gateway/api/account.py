@@ -19,6 +19,7 @@ from billing.ledger import NANO_PER_USD
 from billing.models import Generation, GenerationContent
 from billing.wallets import wallet_of
 from gateway.api.authentication import required
+from gateway.api.key_budgets import effective, key_budgets
 from gateway.api.openapi import describe, text
 from gateway.api.shapes.account import CreditsAnswer, OneContent, OneGeneration, OneKeyInfo
 from gateway.errors import ApiError
@@ -38,6 +39,7 @@ NOT_LIMITED = {"requests": -1, "interval": "10s", "note": "This field is depreca
 def key(request: Request) -> Response:
     """§1.6; every member is required by the published client."""
     found = required(request)
+    bounds = key_budgets(found)
     return Response(
         {
             "data": {
@@ -50,8 +52,8 @@ def key(request: Request) -> Response:
                 "expires_at": found.expires_at,
                 "rate_limit": NOT_LIMITED,
                 "allowed_data_regions": ["global"],
-                "budgets": [],
-                "effective_budget": None,
+                "budgets": bounds,
+                "effective_budget": effective(bounds),
                 "free_model_daily_requests": free_today(redis_client(), found.organization_id),
                 "organization_id": str(found.organization_id),
                 "workspace_id": None,

@@ -141,6 +141,11 @@ def test_a_budget_that_an_administrator_has_set_is_403(
     assert error["metadata"]["limit_usd"] == 0.00013
     spent = gateway.sql("SELECT spent FROM billing_wallet WHERE organization_id = %s", (organization(gateway, email),))
     assert error["metadata"]["spend_usd"] == pytest.approx(spent[0][0] / 1e9)
+    told = httpx.get(f"{gateway.url}/api/v1/key", headers={"Authorization": f"Bearer {key}"}).json()["data"]
+    (bound,) = told["budgets"]
+    assert bound == told["effective_budget"]
+    assert (bound["scope"], bound["limit_usd"], bound["reset_interval"]) == (scope, 0.00013, reset or None)
+    assert bound["spend_usd"] == pytest.approx(spent[0][0] / 1e9)
     assert "Retry-After" not in response.headers
     if reset:
         assert datetime.fromisoformat(error["metadata"]["resets_at"]) > datetime.now(UTC)

@@ -36,6 +36,18 @@ class Spending(Struct):
     byok_usage_monthly: Usd
 
 
+class KeyBudget(Struct):
+    budget_id: str | None
+    guardrail_id: str | None
+    include_byok: bool
+    limit_usd: Usd
+    spend_usd: Usd
+    remaining_usd: Usd
+    reset_interval: Reset | None
+    resets_at: datetime | None
+    scope: Literal["key_limit", "member", "workspace"]
+
+
 class KeyInfo(Spending):
     label: str
     is_free_tier: bool
@@ -45,8 +57,8 @@ class KeyInfo(Spending):
     expires_at: datetime | None
     rate_limit: RateLimit
     allowed_data_regions: list[str]
-    budgets: list[dict[str, Any]]
-    effective_budget: dict[str, Any] | None
+    budgets: list[KeyBudget]
+    effective_budget: KeyBudget | None
     free_model_daily_requests: DailyRequests
     organization_id: str | None
     workspace_id: str | None
