@@ -52,7 +52,7 @@ class Leases:
             self._task.cancel()
         for line in self._slots.lines.values():
             if line.limit is not None and line.leased and not line.taken:
-                await self._call([line], renewing=False)
+                await self._call([line])
 
     async def _run(self) -> None:
         renew_at = 0.0
@@ -61,13 +61,12 @@ class Leases:
             lines = self._slots.asked
             self._slots.asked = set()
             self._slots.news.clear()
-            is_renewing = now >= renew_at
-            if is_renewing:
+            if now >= renew_at:
                 renew_at = now + RENEW_S
                 lines |= {line for line in self._slots.lines.values() if line.leased or line.length}
             lines = {line for line in lines if line.limit is not None}
             if lines:
-                await self._call(list(lines), renewing=is_renewing)
+                await self._call(list(lines))
             await self._rest(renew_at)
 
     async def _rest(self, renew_at: float) -> None:
@@ -83,13 +82,13 @@ class Leases:
                 await asyncio.wait_for(slots.news.wait(), pause)
         slots.asked |= slots.hungry
 
-    async def _call(self, lines: list[Line], *, renewing: bool) -> None:
+    async def _call(self, lines: list[Line]) -> None:
         sent_at = time.monotonic()
         for line in lines:
             line.share = max((line.limit or 0) // self.processes, 1)
         pipeline = self._redis.pipeline(transaction=False)
         for line in lines:
-            pipeline.eval(SCRIPT, 1, f"turnpike:slots:{line.slug}", *self._told(line, renewing))
+            pipeline.eval(SCRIPT, 1, f"turnpike:slots:{line.slug}", *self._told(line))
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 replies = await pipeline.execute()
@@ -102,14 +101,13 @@ class Leases:
         for line, reply in zip(lines, replies, strict=True):
             took(line, reply, sent_at)
 
-    def _told(self, line: Line, renewing: bool) -> list[str | int | bytes]:
+    def _told(self, line: Line) -> list[str | int | bytes]:
         # Until the answer comes, nothing may be lent beyond what it is sure to leave us.
         line.leased = min(line.leased, line.taken)
         limit = line.limit or 0
         # What was used a moment ago is likely to be used again.
         wanted = max(line.taken + line.length, line.peak)
-        if renewing:
-            line.peak = line.taken
+        line.peak = line.taken
         busy = islice({**line.held, **line.waiting}, MOST_TOLD)
         newcomers = islice(line.newcomers(), MOST_TOLD)
         return [

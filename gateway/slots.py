@@ -19,6 +19,8 @@ QUEUE_WAIT_S = 15.0
 # So long a request waits for a provider while another one could answer it.
 FALLBACK_WAIT_S = 1.0
 RETRY_AFTER_S = 2.0
+# What falls free is lent here for so long before it is given back: another process may wait for it.
+LINGER_S = 0.1
 
 
 class Full(UpstreamError):
@@ -65,6 +67,7 @@ class Line:
         self.is_alone = False
         """Nobody can be asked."""
         self.peak = 0
+        self._idle: asyncio.TimerHandle | None = None
         self._ask = ask
 
     @property
@@ -115,6 +118,8 @@ class Line:
             self._ask(self, True)
         else:
             self.serve()
+            if self._idle is None and self.leased > self.taken:
+                self._idle = asyncio.get_running_loop().call_later(LINGER_S, self._give_back)
 
     def serve(self) -> None:
         """Lets in who is next, one of each organization in turn, as far as there is room."""
@@ -135,6 +140,12 @@ class Line:
     def newcomers(self) -> list[UUID]:
         """Organizations that wait here and have nothing here."""
         return [organization for organization in self.waiting if organization not in self.held]
+
+    def _give_back(self) -> None:
+        self._idle = None
+        if self.leased > self.taken:
+            self.peak = self.taken
+            self._ask(self, True)
 
     def _take(self, organization: UUID) -> None:
         self.taken += 1

@@ -96,6 +96,15 @@ async def test_a_limit_of_one_is_one(servers: Servers) -> None:
         assert (found.peak, found.done[ALICE]) == (1, 100)
 
 
+async def test_what_is_not_used_any_more_is_soon_another_ones(servers: Servers) -> None:
+    single = provider("single", max_concurrency=1)
+    async with cluster(servers.new_redis(), 2) as found:
+        for n in range(6):
+            # Less than the second after which a request goes to the next provider.
+            await found.request(n % 2, ALICE, single, 0.01, patience=0.8)
+        assert (found.peak, found.done[ALICE]) == (1, 6)
+
+
 async def test_who_gives_up_leaves_no_trace(servers: Servers) -> None:
     single = provider("single", max_concurrency=1)
     async with cluster(servers.new_redis(), 2) as found:
