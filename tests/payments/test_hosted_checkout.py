@@ -5,8 +5,6 @@ prices and adds the amounts. The pages, the payment and the event are emulate's 
 """
 
 import json
-import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from gateway.local.configuration import bind
-from gateway.local.environment import ROOT
+from tests import npm
 from tests.gateway.conftest import catalogue
 from tests.gateway.test_browser import browser, chromium, is_refusal  # noqa: F401
 from tests.payments.test_localstripe import until
@@ -29,19 +27,11 @@ from tests.shop import PASSWORD, USER
 from tests.stripe_server import KEY, SECRET, unflattened
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-EMULATE = ROOT / "node_modules/emulate/dist/index.js"
 
 
 @pytest.fixture(scope="module")
 def emulate() -> Path:
-    """Of package.json; installed where CI says that this machine is its own."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not EMULATE.exists() and os.environ.get("CI") == "true" and npm:
-        install = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
-        subprocess.run(install, cwd=ROOT, capture_output=True, timeout=300)
-    if node is None or not EMULATE.exists():
-        pytest.skip("there is no emulate: npm install (Node 20)")
-    return EMULATE
+    return npm.script("emulate/dist/index.js")
 
 
 @contextmanager
