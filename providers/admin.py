@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.audited import Audited
+from providers import refusals
 from providers.forms import CredentialForm, EndpointForm, ModelForm, PriceForm, ProviderForm
 from providers.models import Credential, Endpoint, Model, Price, Provider
 from providers.pricing import dollars
@@ -26,15 +27,19 @@ class ProviderAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = ProviderForm
     list_display = (
         *("slug", "name", "wire", "is_enabled", "is_draining", "weight"),
-        *("key", "endpoints", "trains_on_data", "retention_days"),
+        *("key", "refused_at", "endpoints", "trains_on_data", "retention_days"),
     )
+    actions = ("switch_key_on",)
     list_editable = ("is_enabled", "is_draining", "weight")
-    list_filter = ("is_enabled", "is_draining", "wire", "trains_on_data", "retention_days")
+    list_filter = (
+        *("is_enabled", "is_draining", ("refused_at", admin.EmptyFieldListFilter)),
+        *("wire", "trains_on_data", "retention_days"),
+    )
     search_fields = ("slug", "name", "base_url")
     inlines = (CredentialInline,)
-    readonly_fields = ("updated_at",)
+    readonly_fields = ("refused_at", "updated_at")
     fieldsets = (
-        (None, {"fields": ("slug", "name", "is_enabled", "is_draining", "weight", "updated_at")}),
+        (None, {"fields": ("slug", "name", "is_enabled", "is_draining", "weight", "refused_at", "updated_at")}),
         (
             "How it is called",
             {"fields": ("wire", "base_url", "api_key_env", "max_concurrency", "passthrough", "quirks")},
@@ -46,6 +51,11 @@ class ProviderAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         queryset = Provider.objects.select_related("credential").annotate(endpoint_count=Count("endpoints"))
         return queryset.order_by("slug")
+
+    @admin.action(description="Switch the refused API key on again", permissions=["change"])
+    def switch_key_on(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
+        count = refusals.switch_on(Provider.objects.filter(pk__in=[row.pk for row in queryset]))
+        self.message_user(request, f"{count} switched on again.")
 
     @admin.display(description="API key")
     def key(self, provider: Provider) -> str:

@@ -59,7 +59,9 @@ class Provider(Steered):
 
     # Set when it refuses the key; another key has another mark (providers/refusals.py).
     refused_mark = models.CharField(max_length=32, blank=True, default="", editable=False)
-    refused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    refused_at = models.DateTimeField(
+        "API key refused", null=True, blank=True, editable=False, help_text="Since then no request goes there."
+    )
 
     # Data policy and the links that /providers publishes
     trains_on_data = models.BooleanField(null=True, blank=True, help_text="Unknown counts as yes.")

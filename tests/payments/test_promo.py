@@ -67,7 +67,9 @@ def test_once_for_an_organization_and_as_often_as_it_allows(browser: Client, cod
     assert Promotion.objects.count() == 2
 
 
-@pytest.mark.parametrize("change", [{"is_disabled": True}, {"expires_at": timezone.now() - timedelta(days=1)}], ids=["disabled", "expired"])
+@pytest.mark.parametrize(
+    "change", [{"is_disabled": True}, {"expires_at": timezone.now() - timedelta(days=1)}], ids=["disabled", "expired"]
+)
 def test_not_any_more(browser: Client, code: PromoCode, organization: Organization, change: dict[str, Any]) -> None:
     PromoCode.objects.update(**change)
     assert "does not exist, has expired or has been used up" in redeem(browser, code.code)

@@ -9,7 +9,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from accounts.models import AuditEvent
 from providers.importer import import_catalogue
 from providers.models import Credential, Endpoint, Model, Price, Provider
 
@@ -288,3 +290,14 @@ def test_staff_without_permission_sees_nothing(client: Client) -> None:
     user = get_user_model().objects.create_user(email="staff@example.com", is_staff=True)
     client.force_login(user)
     assert client.get(url("credential", "changelist")).status_code == 403
+
+
+def test_a_refused_key_is_shown_and_switched_on_again(root: Client) -> None:
+    provider = Provider.objects.get(slug="acme0")
+    Provider.objects.filter(pk=provider.pk).update(refused_mark="mark", refused_at=timezone.now())
+    page = reverse("admin:providers_provider_changelist")
+    assert len(root.get(page, {"refused_at__isempty": "0"}).context["cl"].result_list) == 1
+    root.post(page, {"action": "switch_key_on", "_selected_action": [provider.pk]})
+    provider.refresh_from_db()
+    assert (provider.refused_mark, provider.refused_at) == ("", None)
+    assert AuditEvent.objects.filter(target_id=str(provider.pk), details__action__icontains="key").exists()
