@@ -22,19 +22,21 @@ class Gateway:
     web: list[int]
     beside: dict[str, list[int]]
     """Process ids of what works for it in other processes."""
+    environment: dict[str, str]
+    """Of its processes and management commands."""
 
 
 def start_gateway(stack: Stack, catalogue: str) -> Gateway:
     """`catalogue` is the text of the file to import."""
     env, beside = _servers(stack)
-    _manage(env, "migrate", "--no-input")
+    manage(env, "migrate", "--no-input")
     file = stack.directory / "catalogue.yaml"
     file.write_text(catalogue)
-    _manage(env, "import_catalogue", str(file))
-    key = _manage(env, "issue_key", "--email", "bench@turnpike.local", "--credits", str(CREDITS_USD))
+    manage(env, "import_catalogue", str(file))
+    key = manage(env, "issue_key", "--email", "bench@turnpike.local", "--credits", str(CREDITS_USD))
     beside["celery"] = _celery(stack, env)
     url, web = _web(stack, env)
-    return Gateway(url, key.splitlines()[-1], [web], beside)
+    return Gateway(url, key.splitlines()[-1], [web], beside, env)
 
 
 def _servers(stack: Stack) -> tuple[dict[str, str], dict[str, list[int]]]:
@@ -78,7 +80,7 @@ def _celery(stack: Stack, env: dict[str, str]) -> list[int]:
     return [stack.start("worker", worker, env).pid, stack.start("beat", beat, env).pid]
 
 
-def _manage(env: dict[str, str], *words: str) -> str:
+def manage(env: dict[str, str], *words: str) -> str:
     """What a management command prints."""
     command = [sys.executable, "manage.py", *words]
     done = subprocess.run(
