@@ -1,6 +1,7 @@
 """The figures of bench/routing, from what clients saw and what the providers' log says."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -52,6 +53,7 @@ class Figures(Struct, frozen=True):
     """USD for each complete request."""
     reactions: tuple[float, ...]
     """Seconds; of the outages that hit what the policy was using. Infinite: not before the outage's end."""
+    misled: float | None = None
 
 
 def figures(
@@ -79,6 +81,7 @@ def figures(
         p99_ms=percentile(waits, 0.99),
         cost=sum(costs) / len(costs) if costs else None,
         reactions=tuple(one for one in told if one is not None),
+        misled=misled(firsts.values(), outages),
     )
 
 
@@ -93,20 +96,27 @@ def first_and_last(arrivals: Iterable[Arrival]) -> tuple[Mapping[str, Arrival], 
 
 
 def reaction(firsts: Sequence[Arrival], outage: Outage) -> float | None:
-    """Seconds until of the next 20 requests at most one goes first to a provider that fails.
+    """Seconds until of the next 20 requests at most one goes first to the failing provider that was used most.
 
-    None where the policy did not use those providers: less than a fifth of its requests before went there.
+    None where none of them was busy: less than a fifth of the requests before went there.
     """
-    before = [one.provider in outage.of for one in firsts if outage.begin - BEFORE_S <= one.at < outage.begin]
-    if not before or sum(before) < BUSY * len(before):
+    before = [one.provider for one in firsts if outage.begin - BEFORE_S <= one.at < outage.begin]
+    counts = Counter(provider for provider in before if provider in outage.of)
+    if not counts or counts.most_common(1)[0][1] < BUSY * len(before):
         return None
+    busiest = counts.most_common(1)[0][0]
     during = [one for one in firsts if outage.begin <= one.at < outage.until]
-    hits = [one.provider in outage.of for one in during]
+    hits = [one.provider == busiest for one in during]
     for place in range(len(during) - NEXT + 1):
         if sum(hits[place : place + NEXT]) <= NEXT // 20:
-            # What was sent before the first of these still went wrong.
             return during[place].at - outage.begin
     return math.inf
+
+
+def misled(firsts: Iterable[Arrival], outages: Sequence[Outage]) -> float | None:
+    """Of the requests during outages, the share that went first to any provider that failed."""
+    hits = [one.provider in outage.of for one in firsts for outage in outages if outage.begin <= one.at < outage.until]
+    return sum(hits) / len(hits) if hits else None
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

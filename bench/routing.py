@@ -122,13 +122,14 @@ def through(gateway: Gateway, preferences: dict[str, object]) -> Target:
 
 
 def table(found: dict[str, Figures]) -> str:
-    titles = ("requests", "success %", "lost", "p50 ms", "p99 ms", "USD/1000", "reaction s")
-    lines = [" " * 20 + "".join(title.rjust(11) for title in titles)]
+    titles = ("requests", "success %", "lost", "p50 ms", "p99 ms", "USD/1000", "misled %", "reaction s")
+    lines = [" " * 20 + "".join(title.rjust(14) for title in titles)]
     for name, one in found.items():
         cells = [str(one.requests), short(100 * one.complete / one.requests if one.requests else None), str(one.lost)]
         cells += [short(one.p50_ms), short(one.p99_ms), short(one.cost and one.cost * 1000)]
+        cells.append(short(None if one.misled is None else 100 * one.misled))
         cells.append(", ".join("never" if math.isinf(s) else f"{s:.1f}" for s in one.reactions) or "-")
-        lines.append(name.ljust(20) + "".join(cell.rjust(11) for cell in cells))
+        lines.append(name.ljust(20) + "".join(cell.rjust(14) for cell in cells))
     return "\n".join(lines)
 
 

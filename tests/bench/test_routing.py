@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.figures import Arrival, Figures, Outage, Sent, figures, percentile, reaction
+from bench.figures import Arrival, Figures, Outage, Sent, figures, misled, percentile, reaction
 from bench.fleet import CHUNKS, Change, Profile, Provider, catalogue, read_profile
 from bench.routing import flaws
 
@@ -47,6 +47,16 @@ def test_an_outage_of_what_was_hardly_used_measures_nothing() -> None:
     assert reaction(each(90, 130, "b"), OUTAGE) is None
     assert reaction([], OUTAGE) is None
     assert reaction([*each(90, 98, "b"), *each(98, 130, "a")], OUTAGE) == math.inf
+
+
+def test_the_busiest_of_those_that_fail_is_watched_and_all_of_them_are_counted() -> None:
+    both = Outage(begin=100.0, until=130.0, of=frozenset({"a", "c"}))
+    firsts = [*each(90, 100, "a"), *each(100, 110, "c"), *each(110, 130, "b"), *each(130, 140, "a")]
+    assert reaction(firsts, both) == 0
+    assert misled(firsts, [both]) == pytest.approx(1 / 3)
+    assert misled(firsts, []) is None
+    spread = [one for place in range(20) for one in each(90 + place * 2, 92 + place * 2, "acbdefgh"[place % 8])]
+    assert reaction(spread, Outage(begin=120.0, until=130.0, of=frozenset({"zz"}))) is None
 
 
 def test_percentiles_are_by_the_nearest_rank() -> None:
