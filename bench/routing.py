@@ -27,7 +27,7 @@ from bench.stack import Stack, free_port
 REACTS_WITHIN_S = 5.0
 # So many answers of each provider, and the router has figures of it.
 FEWEST = 4
-WARM_AT_ONCE = 5
+WARM_AT_ONCE = 10
 CHAT = "/api/v1/chat/completions"
 Targets = Callable[[], Iterable[Target]]
 
@@ -177,7 +177,7 @@ def main() -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/routing", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=50, help="of the run that the profile is stretched over")
+    parser.add_argument("--seconds", type=float, default=45, help="of the run that the profile is stretched over")
     parser.add_argument("--rate", type=float, default=3, help="requests a second of each policy")
     return parser.parse_args()
 
