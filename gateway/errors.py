@@ -204,12 +204,6 @@ def is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if is_api(request):
-        return ApiError(404, f"There is no {request.method} {request.path}.").response()
-    return defaults.page_not_found(request, exception)
-
-
 def server_error(request: HttpRequest) -> HttpResponse:
     if is_api(request):
         return ApiError(500, "Internal error.").response()

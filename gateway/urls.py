@@ -8,7 +8,7 @@ from gateway.pages.admin_login import LoginForm
 from gateway.pages.limits import limited
 
 handler400 = "gateway.errors.bad_request"
-handler404 = "gateway.errors.not_found"
+handler404 = "gateway.api.missing.not_found"
 handler500 = "gateway.errors.server_error"
 
 admin.site.site_header = admin.site.site_title = "Turnpike"

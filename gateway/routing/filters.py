@@ -25,6 +25,8 @@ class Filter(Struct, frozen=True):
     keeps: Callable[[Endpoint], bool]
     spares: Callable[[Model], bool] | None = None
     """Whether no endpoint of a model can fall out, so that nobody need look at each."""
+    is_of_path: bool = False
+    """Whether another path would ask such an endpoint."""
 
 
 def filters(request: Request, preferences: ProviderPreferences, policy: Policy, size: Size) -> list[Filter]:
@@ -130,10 +132,12 @@ def of_content(request: Request, size: Size) -> list[Filter]:
         found.append(Filter("input_modalities", "messages", advice, lambda endpoint: size.inputs <= endpoint.inputs))
     if request.embedding is not None:
         advice = "none of them makes embeddings; GET /api/v1/embeddings/models lists those that do"
-        found.append(Filter("output_modalities", "model", advice, lambda endpoint: "embeddings" in endpoint.outputs))
+        makes_them = lambda endpoint: "embeddings" in endpoint.outputs  # noqa: E731
+        found.append(Filter("output_modalities", "model", advice, makes_them, is_of_path=True))
         return found
     advice = "it makes embeddings only; POST /api/v1/embeddings asks for them"
-    found.append(Filter("output_modalities", "model", advice, lambda endpoint: endpoint.outputs != EMBEDDINGS))
+    writes = lambda endpoint: endpoint.outputs != EMBEDDINGS  # noqa: E731
+    found.append(Filter("output_modalities", "model", advice, writes, is_of_path=True))
     outputs = frozenset(request.chat.modalities or ()) - {"text"}
     if outputs:
         advice = f"none answers with {', '.join(sorted(outputs))}; ask another model or change modalities"

@@ -25,6 +25,10 @@ def nothing_left(slugs: Sequence[str], models: Sequence[Model], filters: Sequenc
     if not guilty:
         text = f"{said} is only served in service tiers here; name one with service_tier."
         return unavailable(404, "constraint_filtered", slugs, text, excluded_by=["service_tier"])
+    for one in guilty:
+        if one.is_of_path and not any(map(one.keeps, offered)):
+            constraint = {"field": one.field, "detail": one.advice}
+            return unavailable(400, "wrong_endpoint", slugs, f"{said}: {one.advice}.", constraint=constraint)
     names = list(dict.fromkeys(one.name for one in guilty))
     code = "privacy_restricted" if names[0].startswith("data_policy:") else "constraint_filtered"
     return unavailable(

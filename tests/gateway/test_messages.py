@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anthropic
 import httpx
 import pytest
 
@@ -356,3 +357,25 @@ def test_other_refusals_are_in_the_envelope_too(shared: Product, alice: str, say
     assert kind(say(provider={"only": ["nobody"]})) == (404, "not_found_error")
     large = httpx.post(url, content=b" " * (32 * 2**20 + 1), headers={"x-api-key": alice})
     assert kind(large) == (413, "request_too_large")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["count_tokens", "batches", "batches/msgbatch_1/results", ""])
+def test_what_is_not_served_below_it_is_404_in_the_envelope(say: Say, shared: Product, method: str, path: str) -> None:
+    response = httpx.request(method, f"{shared.url}/api/v1/messages/{path}")
+    error = response.json()["error"]
+    assert (response.status_code, response.json()["type"], error["type"]) == (404, "error", "not_found_error")
+    assert response.json()["request_id"] is None
+    assert f"/api/v1/messages/{path}" in error["message"]
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_anthropics_client_reads_it(shared: Product, alice: str) -> None:
+    with anthropic.Anthropic(base_url=f"{shared.url}/api", auth_token=alice, max_retries=0) as client:
+        with pytest.raises(anthropic.NotFoundError) as caught:
+            client.messages.count_tokens(model="acme/one", messages=[{"role": "user", "content": "Hi"}])
+        assert "count_tokens" in str(caught.value)
+
+
+def test_a_path_beside_it_has_the_common_envelope(api: httpx.Client) -> None:
+    assert api.get("/messagesx").json()["error"]["code"] == 404

@@ -161,12 +161,48 @@ def test_a_lost_vector_is_a_fault_of_the_provider(api: httpx.Client, script: Ups
     assert found["total_cost"] == 0
 
 
-def test_models_that_cannot_are_refused(api: httpx.Client, script: Upstream) -> None:
-    wrong = api.post("/embeddings", json={**VECTORS, "model": "acme/one"})
-    assert (wrong.status_code, "embeddings" in wrong.json()["error"]["message"]) == (404, True)
-    chat = {"model": "acme/vectors", "messages": [{"role": "user", "content": "Hi"}]}
-    assert api.post("/chat/completions", json=chat).status_code == 404
+CHAT: dict[str, Any] = {"model": "acme/vectors", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/embeddings", {**VECTORS, "model": "acme/one"}, "embeddings/models"),
+        ("/chat/completions", CHAT, "POST /api/v1/embeddings"),
+        ("/chat/completions", {**CHAT, "stream": True}, "POST /api/v1/embeddings"),
+        ("/completions", {**TEXT, "model": "acme/vectors"}, "POST /api/v1/embeddings"),
+        ("/responses", {"model": "acme/vectors", "input": "Hi"}, "POST /api/v1/embeddings"),
+    ],
+)
+def test_a_model_of_another_path_is_told_as_that(
+    api: httpx.Client, script: Upstream, path: str, body: dict[str, Any], said: str
+) -> None:
+    response = api.post(path, json=body)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["metadata"]["error_type"]) == (400, 400, "invalid_request")
+    found = error["availability"]
+    assert (found["code"], found["retryable"]) == ("wrong_endpoint", False)
+    assert found["requested_models"] == [body["model"]]
+    assert found["constraint"]["field"] == "model"
+    assert said in error["message"]
     assert script.seen() == []
+
+
+def test_messages_tell_it_in_their_own_envelope(api: httpx.Client, script: Upstream) -> None:
+    response = api.post("/messages", json=CHAT)
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_a_fallback_of_the_right_kind_answers(api: httpx.Client, script: Upstream) -> None:
+    response = api.post("/chat/completions", json={**CHAT, "models": ["acme/vectors", "acme/one"]})
+    assert (response.status_code, response.json()["model"]) == (200, "acme/one")
+
+
+def test_where_only_one_of_two_is_of_another_path_the_rest_is_told(api: httpx.Client, script: Upstream) -> None:
+    """The other is left out by what the request prefers."""
+    body = {**CHAT, "models": ["acme/vectors", "acme/one"], "provider": {"max_price": {"prompt": "0"}}}
+    error = api.post("/chat/completions", json=body).json()["error"]
+    assert (error["code"], error["availability"]["code"]) == (404, "constraint_filtered")
 
 
 @pytest.mark.parametrize(
