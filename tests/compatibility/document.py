@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
+from tests.compatibility import absent
 from tests.compatibility.clients import SKINS
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "compatibility.md"
 BEGIN, END = "<!-- generated: tests/compatibility/test_matrix.py -->\n\n", "<!-- end -->"
+NOT_SERVED = """### Not served
+
+OpenRouter has these too. Here they answer 404 in the usual envelope, those below `/messages` in Anthropic's.
+`tests/gateway/test_absent.py` asks each.
+"""
 WIRES = ("openai", "responses", "anthropic", "gemini", "bedrock", "cohere", "cloudflare")
 FEATURES = {
     "plain": "a whole answer",
@@ -54,7 +60,7 @@ def features() -> str:
 
 def written(text: str) -> str:
     head, _, rest = text.partition(BEGIN)
-    return f"{head}{BEGIN}{features()}\n{tables()}{END}{rest.partition(END)[2]}"
+    return f"{head}{BEGIN}{features()}\n{tables()}\n{NOT_SERVED}\n{absent.table()}{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":
