@@ -176,6 +176,17 @@ def test_cells(client: httpx.Client, vendor: Running, skin: str, wire: str) -> N
     assert broken == {}
 
 
+@pytest.mark.parametrize("wire", ["anthropic", "bedrock"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_how_long_the_cache_is_kept_arrives(client: httpx.Client, vendor: Running, wire: str, stream: bool) -> None:
+    response = Cell(client, vendor, "messages", wire).post("plain", "plain", stream=stream)
+    assert response.status_code == 200, response.text
+    told = [one["usage"] for one in events(response) if one["type"] == "message_delta"] if stream else []
+    usage = told[0] if told else response.json()["usage"]
+    assert usage["cache_creation_input_tokens"] == 100
+    assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 60, "ephemeral_1h_input_tokens": 40}
+
+
 def test_every_inference_path_is_a_skin_here() -> None:
     served = {str(found.pattern) for found in inference_urls.urlpatterns if str(found.pattern).startswith("api/v1/")}
     assert served - {"api/v1/embeddings"} == {f"api/v1{skin.path}" for skin in SKINS.values()}

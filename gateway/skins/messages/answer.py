@@ -10,7 +10,7 @@ from gateway.generation import Generation
 from gateway.skins.blocks import Block, blocks_of
 from gateway.skins.reasoning import sealed, signature
 from gateway.skins.usage import cost_details
-from providers.canonical import Completion
+from providers.canonical import Completion, Usage
 from providers.snapshot import Endpoint
 
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
@@ -100,7 +100,7 @@ def usage(generation: Generation, endpoint: Endpoint, charge: int) -> dict[str, 
         "output_tokens": count.completion,
         "cache_creation_input_tokens": count.cache_write,
         "cache_read_input_tokens": count.cached,
-        "cache_creation": None,
+        "cache_creation": cache_creation(count),
         "output_tokens_details": {"thinking_tokens": count.reasoning},
         "server_tool_use": None,
         "service_tier": "standard",
@@ -109,6 +109,14 @@ def usage(generation: Generation, endpoint: Endpoint, charge: int) -> dict[str, 
         "is_byok": False,
         "cost_details": cost_details(count, endpoint),
     }
+
+
+def cache_creation(count: Usage) -> dict[str, int] | None:
+    """By how long it is kept, where the provider tells of more than the usual five minutes."""
+    if count.details is None or not count.details.cache_write_1h:
+        return None
+    hour = count.details.cache_write_1h
+    return {"ephemeral_5m_input_tokens": count.cache_write - hour, "ephemeral_1h_input_tokens": hour}
 
 
 def envelope(error: ApiError, generation: str) -> dict[str, object]:
