@@ -11,7 +11,7 @@ from django.urls import reverse
 from accounts import audit
 from accounts.models import AuditEvent, Organization, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 PASSWORD = "correct horse battery"
 

@@ -31,7 +31,7 @@ from billing.payments.models import BillingProfile, Dispute, PromoCode, Refund, 
 from providers.importer import import_catalogue
 from tests.gateway.conftest import catalogue
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from providers.importer import import_catalogue
 from providers.models import Credential, Price, Provider
 from tests.gateway.conftest import catalogue
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 SECRET = "sk-not-to-be-kept-0000"
 

@@ -20,7 +20,7 @@ from billing.admin import columns, generations
 from billing.generations import public_id
 from billing.models import Budget, Generation, Hold, LedgerTransaction, Wallet
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 LISTS = (
     *("accounts_organization", "accounts_apikey", "billing_wallet", "billing_ledgertransaction"),

@@ -16,6 +16,8 @@ from billing.models import LedgerEntry, LedgerTransaction, Wallet
 from tests.gateway.conftest import catalogue
 from tests.services import Product
 
+pytestmark = pytest.mark.thorough
+
 WEB_ROOT = "root@example.com", "correct horse battery"
 
 

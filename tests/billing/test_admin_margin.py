@@ -14,6 +14,8 @@ from accounts.ids import uuid7
 from accounts.models import Organization, User
 from billing.models import UsageDay
 
+pytestmark = pytest.mark.thorough
+
 PAGE = "/admin/billing/usageday/"
 KINDS = ("prompt", "completion", "reasoning", "cached")
 TODAY = datetime.now(UTC).date()

@@ -9,6 +9,8 @@ from accounts.models import AuditEvent, Organization, User
 from billing import ledger
 from billing.models import Markup, Wallet
 
+pytestmark = pytest.mark.thorough
+
 ADD = "/admin/billing/markup/add/"
 
 

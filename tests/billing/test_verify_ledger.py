@@ -19,6 +19,8 @@ from billing.verification import figures, findings
 from tests.billing.conftest import Book
 from tests.services import Servers, manage
 
+pytestmark = pytest.mark.thorough
+
 
 def sql(statement: str) -> None:
     with connection.cursor() as cursor:

@@ -8,6 +8,8 @@ import pytest
 from gateway.api import inference_urls, urls
 from tests.compatibility.absent import each
 
+pytestmark = pytest.mark.thorough
+
 
 def shape(path: str) -> str:
     """Whatever its variables are called."""

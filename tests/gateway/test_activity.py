@@ -12,6 +12,8 @@ from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.thorough
+
 MEMBERS = {
     *("date", "model", "model_permaslug", "endpoint_id", "provider_name", "usage", "byok_usage_inference"),
     *("requests", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens"),

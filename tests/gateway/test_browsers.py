@@ -12,6 +12,8 @@ from tests.services import Product
 from tests.sse import content, events
 from tests.upstream import ANSWER, Upstream, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 Ask = Callable[..., httpx.Response]
 ORIGIN = {"Origin": "https://app.example"}
 INFERENCE = ["/chat/completions", "/messages", "/responses", "/completions", "/embeddings"]

@@ -10,6 +10,8 @@ from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.thorough
+
 PROCESSES = 3
 
 

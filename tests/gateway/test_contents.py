@@ -9,6 +9,8 @@ import pytest
 from tests.services import Product
 from tests.upstream import Upstream, failure
 
+pytestmark = pytest.mark.thorough
+
 SECRET = "the harbour at dawn"
 
 

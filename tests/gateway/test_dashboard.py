@@ -14,7 +14,7 @@ from billing import ledger, spending, usage
 from billing.generations import public_id
 from billing.models import Generation, LedgerEntry, Wallet
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 ATTEMPTS = [
     {"provider_name": "Primary", "model_permaslug": "acme/one", "status": 503, "latency": 7, "error": "overloaded"},

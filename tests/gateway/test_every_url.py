@@ -25,7 +25,7 @@ from gateway.pages import invitations
 from providers.importer import import_catalogue
 from tests.gateway.conftest import catalogue
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 Role = Membership.Role
 

@@ -12,6 +12,8 @@ from tests.services import Product
 from tests.sse import content, events
 from tests.upstream import Upstream, chunk
 
+pytestmark = pytest.mark.thorough
+
 # acme/one: 1 µUSD a token of prompt, 2 of answer; 1,024 tokens of answer at most.
 COMPLETION = 2e-6
 

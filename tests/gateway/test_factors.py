@@ -16,7 +16,7 @@ from django.test import Client
 
 from accounts.models import AuditEvent, User
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 PASSWORD = "corridor-lantern-42"
 

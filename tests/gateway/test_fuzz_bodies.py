@@ -22,6 +22,8 @@ from providers.canonical import Request
 from providers.errors import UpstreamError
 from tests.endpoints import endpoint, provider
 
+pytestmark = pytest.mark.thorough
+
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 COMMON: dict[str, Any] = {

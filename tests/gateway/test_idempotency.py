@@ -13,6 +13,8 @@ from tests.services import Product
 from tests.sse import events
 from tests.upstream import Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 Ask = Callable[..., httpx.Response]
 SECRET = "nobody but the client may read this"
 

@@ -12,6 +12,8 @@ from billing.models import LedgerEntry, Wallet
 from tests.services import Product
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.thorough
+
 
 def test_the_key_is_all_of_stdout_and_works_at_once(shared: Product, script: Upstream) -> None:
     done = shared.manage("issue_key", "--email", "Grace@Example.com", "--credits", "0.5")

@@ -16,6 +16,8 @@ from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.thorough
+
 MEMBERS = {
     *("hash", "label", "name", "disabled", "limit", "limit_remaining", "limit_reset", "include_byok_in_limit"),
     *("usage", "usage_daily", "usage_weekly", "usage_monthly", "byok_usage", "byok_usage_daily"),

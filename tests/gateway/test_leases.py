@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+import pytest
 import redis.asyncio
 
 from gateway.leases import Leases
@@ -16,6 +17,8 @@ from providers.errors import UpstreamError
 from providers.snapshot import Provider
 from tests.endpoints import provider
 from tests.services import Servers
+
+pytestmark = pytest.mark.thorough
 
 ALICE, BOB = uuid4(), uuid4()
 

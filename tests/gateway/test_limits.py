@@ -13,6 +13,8 @@ from tests.gateway.test_stream import wait_for
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, text_reply
 
+pytestmark = pytest.mark.thorough
+
 # A prompt of "Hi" is bounded at 40 tokens or so; 16 tokens of answer are the least.
 PRICES = '{prompt: "0.000001", completion: "0.000002"}'
 ENDPOINT = "{provider: acme, tag: acme, upstream_model: m, max_completion_tokens: 1024, prices: %s}"

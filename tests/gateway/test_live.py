@@ -11,6 +11,8 @@ import pytest
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 # Each test has a model and two providers of its own.
 NAMES = ("numbers", "failing", "alone", "limited", "fault", "broken", "refused", "tools")

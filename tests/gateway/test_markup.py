@@ -11,6 +11,8 @@ from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.thorough
+
 FREE = """
   - slug: acme/free
     name: Free

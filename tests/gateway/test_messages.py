@@ -11,6 +11,8 @@ import pytest
 from tests.services import Product
 from tests.upstream import ANSWER, Step, Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 Say = Callable[..., httpx.Response]
 USER = [{"role": "user", "content": "Hi"}]
 PNG = {"type": "base64", "media_type": "image/png", "data": "AAAA"}

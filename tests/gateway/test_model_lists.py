@@ -8,6 +8,8 @@ import pytest
 
 from tests.services import Product, Servers, running
 
+pytestmark = pytest.mark.thorough
+
 CATALOGUE = """
 providers:
   - {slug: alp, name: Alp, wire: openai, base_url: "http://127.0.0.1:9/v1", datacenters: [DE, FR],

@@ -19,6 +19,8 @@ from accounts.models import ApiKey, AuditEvent, AuthorizationCode, Membership, U
 from tests.services import Product
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.thorough
+
 VERIFIER = "a-verifier-of-the-application-that-is-long-enough"
 CHALLENGE = urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 CALLBACK = "https://app.example/done?state=7"

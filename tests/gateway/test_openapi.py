@@ -19,6 +19,8 @@ from gateway.api.shapes.chat import ChatChunk, ChatCompletion, ChatUsage
 from tests.services import Product
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.thorough
+
 METHODS = {"get", "post", "put", "patch", "delete"}
 CHECKS = (
     "not_a_server_error",

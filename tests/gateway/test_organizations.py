@@ -18,7 +18,7 @@ from accounts.organizations import MembershipError
 from billing.models import Wallet
 from tests.services import Servers, manage
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 Role = Membership.Role
 PASSWORD = "corridor-lantern-42"

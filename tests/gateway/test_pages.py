@@ -14,7 +14,7 @@ from gateway.local.environment import ROOT
 from providers.importer import import_catalogue
 from tests.gateway.conftest import catalogue
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from providers.preferences import QUANTIZATIONS
 from providers.pricing import Price
 from providers.snapshot import Endpoint
 from tests.endpoints import Seen, endpoint, provider, request, snapshot
+
+pytestmark = pytest.mark.thorough
 
 NAMES = [f"p{number}" for number in range(6)]
 PARAMETERS = ("temperature", "seed", "tools", "top_k")

@@ -15,6 +15,8 @@ from accounts.policy import NO_POLICY, policy_of
 from tests.services import Product
 from tests.upstream import Upstream
 
+pytestmark = pytest.mark.thorough
+
 IN_FORCE_S = 1.0
 FORM = {"allowed_providers": "", "ignored_providers": "", "sort": "", "preferences": "{}"}
 

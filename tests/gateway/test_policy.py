@@ -15,6 +15,8 @@ from billing.generations import private_id, public_id
 from tests.services import Product, Servers, running
 from tests.upstream import Step, Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 # nano-USD a token or unit, all different so that a wrong one shows.
 PROMPT, COMPLETION, REQUEST = 1_000, 2_000, 10_000
 READ, WRITE, REASONING, AUDIO, SPOKEN, SEEN, DRAWN_TOKEN, IMAGE, DRAWN = (

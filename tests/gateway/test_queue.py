@@ -14,6 +14,8 @@ from tests import upstream
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 LIMIT = 50
 FLOOD = 1000
 # Answers of the flood that may come while one request of another organization is under way: two full rounds.

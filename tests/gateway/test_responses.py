@@ -13,6 +13,8 @@ from gateway.skins.responses import Responses
 from tests.services import Product
 from tests.upstream import ANSWER, Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 Say = Callable[..., httpx.Response]
 TOOL: Any = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": None}
 SUMMARY = {"type": "reasoning.summary", "summary": "Hm.", "id": "rs_1", "format": "openai-responses-v1", "index": 0}

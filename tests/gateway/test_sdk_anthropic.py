@@ -11,6 +11,8 @@ from anthropic.types import Message
 from tests.services import Product
 from tests.upstream import ANSWER, Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 ASKED: dict[str, Any] = {"model": "acme/one", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
 TOOL: Any = {"name": "weather", "input_schema": {"type": "object"}}
 

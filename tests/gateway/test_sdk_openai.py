@@ -11,6 +11,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletio
 from tests.services import Product
 from tests.upstream import ANSWER, Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 ASKED: dict[str, Any] = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}]}
 FUNCTION: ChatCompletionFunctionToolParam = {
     "type": "function",

@@ -9,6 +9,8 @@ from openrouter import OpenRouter, components, errors
 from tests.services import Product
 from tests.upstream import ANSWER, Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 ASKED: dict[str, Any] = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}]}
 FUNCTION: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 FAILURES: list[tuple[int, type[errors.OpenRouterError]]] = [

@@ -15,6 +15,8 @@ from tests.endpoints import endpoint, request
 from tests.services import Product
 from tests.upstream import Upstream, text_reply
 
+pytestmark = pytest.mark.thorough
+
 CACHING = endpoint("caching", Price(1, 1000, 1000, input_cache_read=100))
 PLAIN = endpoint("plain")
 CACHED, UNCACHED = Usage(prompt=100, completion=5, cached=80), Usage(prompt=100, completion=5)

@@ -16,7 +16,7 @@ from billing.models import LedgerTransaction, Wallet
 from gateway.pages import invitations, welcome
 from gateway.pages.limits import View, limited
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 PASSWORD = "corridor-lantern-42"
 FORMS = ["/login", "/signup", "/password/reset"]

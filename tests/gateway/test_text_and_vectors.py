@@ -14,6 +14,8 @@ from tests.services import Product
 from tests.sse import events
 from tests.upstream import ANSWER, Upstream, chunk, failure, text_reply, text_stream
 
+pytestmark = pytest.mark.thorough
+
 TEXT: dict[str, Any] = {"model": "acme/one", "prompt": "Hi"}
 VECTORS = {"model": "acme/vectors", "input": ["a", "b"]}
 NUMBERS = [[0.5, -1.0], [2.0, 0.25]]

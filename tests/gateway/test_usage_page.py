@@ -16,7 +16,7 @@ from billing.activity import SPANS, Group, activity, total
 from billing.models import LedgerEntry, Wallet
 from tests.gateway.test_dashboard import generate
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from billing import alerts, budgets, ledger
 from billing.models import Budget, Wallet
 from billing.payments.models import NANO_PER_CENT, BillingProfile, BudgetNotice
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 DOLLAR = 100 * NANO_PER_CENT
 
 

@@ -21,7 +21,7 @@ from billing.payments.profiles import remember_card
 from tests.payments.conftest import browser_of, credit_cents, send, verified
 from tests.stripe_server import Stripe
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 FIELDS = {"is_automatic": "on", "threshold": "5.00", "amount": "25.00"}
 
 

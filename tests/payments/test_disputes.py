@@ -12,7 +12,7 @@ from tests.payments.conftest import accounts, credit_cents, send, verified
 from tests.payments.test_refunds import spend
 from tests.stripe_server import Stripe
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 KINDS = ("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed")
 
 

@@ -20,7 +20,7 @@ from gateway.pages import exports
 from tests.payments.conftest import browser_of
 from tests.stripe_server import Stripe
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 
 def words(pdf: bytes) -> str:

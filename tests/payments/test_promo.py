@@ -14,7 +14,7 @@ from billing.models import Promotion
 from billing.payments.models import NANO_PER_CENT, PromoCode
 from tests.payments.conftest import accounts, browser_of, credit_cents, verified
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 ADD = {"code": "welcome-2026", "amount_nano": "5", "max_uses": "2", "credit_days": "30"}
 
 

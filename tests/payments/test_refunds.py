@@ -18,7 +18,7 @@ from billing.payments.models import NANO_PER_CENT, Refund, TopUp
 from tests.payments.conftest import accounts, credit_cents, send, verified
 from tests.stripe_server import Stripe
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 
 @pytest.fixture(autouse=True)

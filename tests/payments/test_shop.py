@@ -16,6 +16,8 @@ from tests.services import Product, Servers, running
 from tests.shop import logged_in, post
 from tests.stripe_server import KEY, SECRET, Stripe, signed
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def stripe() -> Iterator[Stripe]:

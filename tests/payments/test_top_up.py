@@ -16,7 +16,7 @@ from billing.payments.open import look_after
 from tests.payments.conftest import accounts, browser_of, credit_cents, send
 from tests.stripe_server import Stripe
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 Buy = Callable[..., TopUp]
 
 

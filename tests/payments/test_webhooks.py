@@ -15,7 +15,7 @@ from billing.payments.models import StripeEvent, TopUp
 from tests.payments.conftest import browser_of, credit_cents, send
 from tests.stripe_server import Stripe, signed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 Buy = Callable[..., TopUp]
 COMPLETED = "checkout.session.completed"
 

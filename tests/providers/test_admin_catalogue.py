@@ -15,7 +15,7 @@ from accounts.models import AuditEvent
 from providers.importer import import_catalogue
 from providers.models import Credential, Endpoint, Model, Price, Provider
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 SECRET = "sk-secret-of-acme-WXYZ"
 LISTS = ("provider", "credential", "model", "endpoint", "price")

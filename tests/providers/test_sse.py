@@ -11,6 +11,8 @@ from providers import sse
 from providers.errors import UpstreamError
 from providers.sse import EventParser
 
+pytestmark = pytest.mark.thorough
+
 # A piece of a payload: no line ends, which separate the data lines.
 lines = st.text(st.characters(codec="utf-8", exclude_characters="\r\n")).map(str.encode)
 payloads = st.lists(lines, min_size=1, max_size=3)
