@@ -1,12 +1,31 @@
-"""Routing policies in Django's admin: their form knows the `provider` object, which accounts/ does not."""
+"""Routing policies in Django's admin: their form knows the `provider` object, which accounts/ does not.
+
+And Celery's schedules: django-celery-beat's pages, with audit events.
+"""
+
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django_celery_beat import admin as pages
+from django_celery_beat import models
 
 from accounts.audited import Audited
 from accounts.models import RoutingPolicy
 from gateway.routing.forms import FIELDS, RoutingForm
+
+PAGES: dict[Any, Any] = {
+    models.PeriodicTask: pages.PeriodicTaskAdmin,
+    models.IntervalSchedule: pages.IntervalScheduleAdmin,
+    models.CrontabSchedule: pages.CrontabScheduleAdmin,
+    models.ClockedSchedule: pages.ClockedScheduleAdmin,
+    models.SolarSchedule: admin.ModelAdmin,
+}
+
+for model, page in PAGES.items():
+    admin.site.unregister(model)
+    admin.site.register(model, type(page.__name__, (Audited, page), {}))
 
 
 @admin.register(RoutingPolicy)
