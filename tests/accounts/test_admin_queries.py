@@ -24,10 +24,11 @@ from django_celery_beat.models import (
 
 from accounts import audit, keys, organizations
 from accounts.ids import uuid7
-from accounts.models import Organization, User
+from accounts.models import Organization, RoutingPolicy, User
 from billing import ledger
-from billing.models import Generation, Hold, Markup
+from billing.models import Generation, Hold, Markup, UsageDay
 from billing.payments.models import BillingProfile, Dispute, PromoCode, Refund, StripeEvent, TopUp
+from billing.usage import SUMS
 from providers.importer import import_catalogue
 from tests.gateway.conftest import catalogue
 
@@ -57,6 +58,9 @@ def money(number: int, user: User, organization: Organization) -> None:
     hold: dict[str, Any] = {"wallet_amount": 1, "list_amount": 1, "due_tick": 1, "budgets": [], "record": {}}
     Hold.objects.create(generation=generation.pk, organization=organization, **hold)
     Markup.objects.create(organization=organization, model="acme/one", millionths=number)
+    RoutingPolicy.objects.create(organization=organization)
+    sums = dict.fromkeys(("requests", "errors", *SUMS), 1)
+    UsageDay.objects.create(day=moment.date(), provider_name="Primary", **own, **sums)
 
 
 def payments(number: int, user: User, organization: Organization) -> None:
