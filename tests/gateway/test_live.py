@@ -143,7 +143,7 @@ def test_an_endpoint_that_is_left_alone_answers_who_asks_for_no_other_and_is_bac
     live.wait(lambda found: found["status"] == -2)
     live.upstream.reset()
     assert live.ask(live.first).status_code == 200
-    live.wait(lambda found: found["status"] != -2)
+    live.wait(lambda found: found["status"] != -2, within=30)
 
 
 @pytest.mark.parametrize("live", ["limited"], indirect=True)
