@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -287,8 +287,9 @@ def value(query: str, *parameters: str) -> Any:
 @pytest.mark.django_db
 def test_money_is_right_after_every_step_in_any_order() -> None:
     how = settings(
-        max_examples=5,
-        stateful_step_count=30,
+        max_examples=8,
+        phases=(Phase.generate,),
+        stateful_step_count=20,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
