@@ -68,6 +68,15 @@ class Tenant:
         return self.closed[generation]
 
 
+def lasting(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A repeated refusal is asked anew: it tells what is free and held at that moment, the rest stays as it was."""
+    momentary = ("free", "held")
+    return [
+        {name: told for name, told in result.items() if result["status"] != "refused" or name not in momentary}
+        for result in results
+    ]
+
+
 class Money(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
@@ -83,9 +92,9 @@ class Money(RuleBasedStateMachine):
 
     def call(self, tenant: Tenant, times: int, *items: dict[str, Any]) -> list[dict[str, Any]]:
         parts = [{"organization": str(tenant.row.pk), "budgets": [str(tenant.key.pk)], "items": items}]
-        results = [value("SELECT till(%s)", json.dumps(parts)) for _ in range(times)]
-        assert all(result == results[0] for result in results)
-        found: list[dict[str, Any]] = json.loads(results[0])
+        results = [json.loads(value("SELECT till(%s)", json.dumps(parts))) for _ in range(times)]
+        assert all(lasting(result) == lasting(results[0]) for result in results), results
+        found: list[dict[str, Any]] = results[0]
         return found
 
     @rule(which=WHICH, least=AMOUNT, more=AMOUNT, share=st.integers(1, 4), limit=st.none() | AMOUNT, times=TIMES)
@@ -283,7 +292,6 @@ def value(query: str, *parameters: str) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=False, reason="admit_many in one call finds a sum off: model or till, not settled yet")
 @pytest.mark.timeout(600)
 @pytest.mark.django_db
 def test_money_is_right_after_every_step_in_any_order() -> None:
