@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 import tests.isolation
 from tests import upstream
 from tests.gateway.conftest import catalogue
-from tests.people import People, context
+from tests.people import SELLS, People, context
 from tests.services import Servers, running
 
 CHROMIUM = "/usr/bin/chromium"
@@ -25,7 +25,7 @@ def main(directory: Path, wanted: set[str]) -> None:
     servers = Servers(tests.isolation.DIRECTORY)
     try:
         servers.start()
-        with upstream.running() as provider, running(servers, catalogue=catalogue(provider.url)) as product:
+        with upstream.running() as provider, running(servers, catalogue=catalogue(provider.url), env=SELLS) as product:
             take(People(product), directory, wanted)
     finally:
         servers.stop()

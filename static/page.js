@@ -1,5 +1,10 @@
 // Small comforts of every page; each works without them.
 (() => {
+  // On a phone the navigation is wider than its window: where one is comes into view.
+  for (const here of document.querySelectorAll("nav a[aria-current=page]")) {
+    const nav = here.closest("nav");
+    nav.scrollLeft += here.getBoundingClientRect().right + 16 - nav.getBoundingClientRect().right;
+  }
   // A menu closes when something else is wanted.
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details[data-menu][open]")) {

@@ -24,6 +24,7 @@ from accounts.models import Membership, User
 from billing import budgets, ledger, usage
 from billing.models import Generation, Wallet
 from billing.generations import public_id
+from providers.models import Endpoint, Incident, Provider, Uptime
 
 random.seed(7)
 alice, bob = (User.objects.create_user(f"{name}@example.com", "corridor-lantern-42") for name in ("alice", "bob"))
@@ -43,6 +44,18 @@ keys.change(made[1], {"limit_nano": 25 * 10**9, "limit_reset": "monthly"})
 audit.record(request, audit.Verb.UPDATE, acme, organization_id=acme.pk, details={"name": ["Acme", "Acme Research"]})
 ledger.grant(acme, amount=250 * 10**9, reason="Pilot")
 now, charged = datetime.now(UTC), 0
+today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+for endpoint in Endpoint.objects.select_related("provider"):
+    for day in range(75):
+        faults = random.choices([0, 3, 40], [40, 8, 1])[0]
+        Uptime.objects.create(
+            endpoint=endpoint, span="day", begins_at=today - timedelta(days=day), successes=200, faults=faults
+        )
+Incident.objects.create(provider=Provider.objects.get(slug="tertiary"), cause="Probes fail")
+Incident.objects.create(
+    provider=Provider.objects.get(slug="primary"), cause="Half of the requests failed",
+    opened_at=now - timedelta(days=3, minutes=51), closed_at=now - timedelta(days=3),
+)
 tries = [
     {"provider_name": "Primary", "model_permaslug": "acme/three", "status": 503, "latency": 412, "error": "overloaded"},
     {"provider_name": "Secondary", "model_permaslug": "acme/three", "status": 200, "latency": 1893, "error": None},
@@ -77,6 +90,9 @@ VISITOR = {
     "compare": "/models/compare?models=acme/one&models=acme/three",
     "model": "/models/acme/three",
     "rankings": "/rankings?span=month",
+    "providers": "/providers",
+    "provider": "/providers/primary",
+    "status": "/status",
     "login": "/login",
     "signup": "/signup",
     "password-reset": "/password/reset",
@@ -95,19 +111,27 @@ MEMBER = {
     "keys": "/keys",
     "key": "/keys/{key}",
     "key-new": "/keys/new",
+    "key-routing": "/keys/{key}/routing",
     "credits": "/credits",
     "organization": "/settings/organization",
     "organization-new": "/settings/organization/new",
     "members": "/settings/members",
     "budgets": "/settings/budgets",
+    "routing": "/settings/routing",
     "audit": "/settings/audit",
     "email": "/settings/email",
     "password": "/settings/password",
     "factors": "/settings/factors",
+    "factors-app": "/settings/factors/app",
+    "passkey-new": "/settings/factors/passkeys/new",
     "sessions": "/settings/sessions",
     "reauthenticate": "/reauthenticate?next=/settings/factors/app",
     "model-member": "/models/acme/three",
+    "authorize": "/auth?callback_url=https://editor.example/done",
+    "authorize-wrong": "/auth?callback_url=nowhere",
 }
+# Credit is sold; nothing is asked of Stripe before somebody buys.
+SELLS = {"STRIPE_SECRET_KEY": "sk_test_of_nobody", "STRIPE_WEBHOOK_SECRET": "whsec_of_nobody"}
 # What a request cannot be made to fail into.
 BROKEN = ("429.html", "500.html", "503.html")
 
@@ -143,6 +167,10 @@ class People:
         self.look_at_acme(page)
         for name, path in MEMBER.items():
             page.goto(self.product.url + path.format(**self.known))
+            if name == "factors-app":
+                page.get_by_label("Password").fill(PASSWORD)
+                page.get_by_role("button", name="Confirm").click()
+                page.wait_for_url("**/factors/app")
             yield name, page
         page.goto(f"{self.product.url}/models/acme/one")
         page.get_by_role("button", name="Make a key and fill it in").click()

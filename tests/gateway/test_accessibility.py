@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.gateway.conftest import catalogue
 from tests.gateway.test_browser import browser, chromium
-from tests.people import People, context
+from tests.people import SELLS, People, context
 from tests.services import Servers, running
 from tests.upstream import Upstream
 
@@ -28,7 +28,7 @@ SHIFT = """() => new Promise((resolve) => {
 
 @pytest.fixture(scope="module")
 def people(servers: Servers, provider: Upstream) -> Iterator[People]:
-    with running(servers, catalogue=catalogue(provider.url)) as product:
+    with running(servers, catalogue=catalogue(provider.url), env=SELLS) as product:
         yield People(product)
 
 
