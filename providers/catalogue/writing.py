@@ -38,18 +38,23 @@ def as_yaml(catalogue: dict[str, Any], header: str) -> str:
     for model in catalogue["models"]:
         for endpoint in model["endpoints"]:
             if "prices" in endpoint:
-                prices = endpoint["prices"]
-                keep = ("source", "as_of")
-                endpoint["prices"] = OneLine(
-                    {name: value if name in keep else Quoted(value) for name, value in prices.items()}
-                )
+                prices = one_line(endpoint["prices"])
+                if overrides := prices.get("overrides"):
+                    prices["overrides"] = [one_line(override) for override in overrides]
+                endpoint["prices"] = prices
     body = yaml.dump(catalogue, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
     return "".join(f"# {line}".rstrip() + "\n" for line in header.splitlines()) + body
 
 
+def one_line(prices: dict[str, Any]) -> OneLine:
+    return OneLine({name: value if name in NO_PRICE else Quoted(value) for name, value in prices.items()})
+
+
+NO_PRICE = ("source", "as_of", "overrides", "min_prompt_tokens")
 HEADINGS = {
     "disagree": "Sources disagree: shipped without prices",
     "single": "In one source only: shipped without prices",
+    "tiers": "Not sure what longer prompts cost: none are taken",
     "retired": "Retired by the provider: switched off",
     "accepted": "In one source only: priced, because the curation accepts it",
 }

