@@ -176,6 +176,13 @@ class Generation(models.Model):
     reasoning_tokens = models.IntegerField(db_default=0)
     cached_tokens = models.IntegerField(db_default=0)
     cache_write_tokens = models.IntegerField(db_default=0)
+    # Of few rows only (gateway/particulars.py)
+    media_prompt = models.IntegerField(null=True, help_text="Images, files, audio and videos of the prompt.")
+    audio_prompt = models.IntegerField(null=True, help_text="Of these, audio.")
+    media_completion = models.IntegerField(null=True, help_text="Images of the answer.")
+    image_tokens = models.IntegerField(null=True, help_text="Of the answer.")
+    cache_discount = models.BigIntegerField(null=True, help_text="Saved by the provider's cache, nano-USD.")
+    service_tier = models.CharField(max_length=16, null=True)  # noqa: DJ001
 
     streamed = models.BooleanField(db_default=False)
     finish_reason = models.CharField(max_length=32, null=True)  # noqa: DJ001  the API tells null from a word

@@ -16,6 +16,7 @@ from billing.items import Admit, Settle
 from gateway.contents import Transcript
 from gateway.errors import Attempted
 from gateway.idempotency import Mark
+from gateway.particulars import particulars
 from gateway.routing.bounds import Size
 from gateway.routing.plan import Plan
 from gateway.routing.sessions import Sessions
@@ -29,6 +30,7 @@ BYTES_PER_TOKEN = 4
 # What a stream's hold is extended by at least, in tokens of the answer, while credit lasts.
 SLICE = 512
 MILLISECONDS = 1000
+SEARCH = "web_search_options"
 # A count of more than so many times the model's context is a slip, and would take all that the wallet has. Contexts in
 # the catalogue may be off, but not by that much.
 SLIP = 10
@@ -198,11 +200,24 @@ class Generation:
         """The provider's count, or an estimate from the bytes that passed; images are those that were sent."""
         usage = self.usage or self._estimate()
         units = self.size.units
-        if not units.images and not self.drawn:
+        if not units.images and not self.drawn and not units.searches:
             return usage
         details = usage.details or Details()
-        details = structs.replace(details, images=units.images, output_images=self.drawn or details.output_images)
+        details = structs.replace(
+            details,
+            images=units.images,
+            output_images=self.drawn or details.output_images,
+            searches=details.searches or int(units.searches > 0 and self._searches),
+        )
         return structs.replace(usage, details=details)
+
+    @property
+    def _searches(self) -> bool:
+        """Whether who answers was told to search: once, where nobody counts."""
+        endpoint = self.endpoint
+        if endpoint is None or endpoint.provider.wire != "openai":
+            return False
+        return SEARCH in endpoint.supported_parameters or endpoint.provider.passthrough
 
     def _estimate(self) -> Usage:
         completion = -(-self.produced // BYTES_PER_TOKEN)
@@ -384,7 +399,7 @@ class Generation:
             "generation_ms": int((now - self.started) * MILLISECONDS),
             "upstream_id": clean(self.upstream_id, 200),
         }
-        return record
+        return record | particulars(self.size, endpoint, usage, self.drawn)
 
 
 def clean(text: str | None, limit: int) -> str | None:

@@ -24,6 +24,7 @@ from gateway.api.openapi import describe, text
 from gateway.api.shapes.account import CreditsAnswer, OneContent, OneGeneration, OneKeyInfo
 from gateway.errors import ApiError
 from gateway.rate_limits import free_today
+from gateway.routing.routers import AUTO, FREE
 
 
 @cache
@@ -31,6 +32,7 @@ def redis_client() -> "redis.Redis":
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
 
 
+ROUTERS = (AUTO, FREE)
 NOT_LIMITED = {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."}
 
 
@@ -132,7 +134,7 @@ def generation_row(row: Generation, found: ApiKey) -> dict[str, Any]:
         "id": public_id(row.id),
         "api_type": row.api_type,
         "app_id": None,
-        "cache_discount": None,
+        "cache_discount": usd(row.cache_discount),
         "cancelled": row.outcome == Generation.Outcome.CANCELLED,
         "created_at": row.created_at,
         "data_region": "global",
@@ -149,18 +151,18 @@ def generation_row(row: Generation, found: ApiKey) -> dict[str, Any]:
         "native_tokens_completion": row.completion_tokens,
         "native_tokens_reasoning": row.reasoning_tokens,
         "native_tokens_cached": row.cached_tokens,
-        "native_tokens_completion_images": None,
+        "native_tokens_completion_images": row.image_tokens or 0,
         "num_fetches": None,
-        "num_input_audio_prompt": None,
-        "num_media_prompt": None,
-        "num_media_completion": None,
+        "num_input_audio_prompt": row.audio_prompt or 0,
+        "num_media_prompt": row.media_prompt or 0,
+        "num_media_completion": row.media_completion or 0,
         "num_search_results": None,
         "origin": row.http_referer or "",
         "preset_id": None,
         "provider_name": row.provider_name or None,
         "provider_responses": [response(attempt) for attempt in row.attempts],
-        "router": None,
-        "service_tier": None,
+        "router": row.requested_model if row.requested_model in ROUTERS else None,
+        "service_tier": row.service_tier,
         "session_id": row.session_id,
         "streamed": row.streamed,
         "tokens_prompt": row.prompt_tokens,

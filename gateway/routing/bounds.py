@@ -45,6 +45,9 @@ class Size(Struct, frozen=True):
     """What the prompt holds besides text, as `input_modalities` names it."""
     units: Units = NO_UNITS
     """What can be charged beside tokens."""
+    media: int = 0
+    """Images, files, audio and videos of the prompt."""
+    audio: int = 0
 
     @property
     def expected_prompt(self) -> int:
@@ -54,7 +57,7 @@ class Size(Struct, frozen=True):
 
 def size(request: Request) -> Size:
     text = sum(len(memoryview(request.fields[name])) for name in TEXT if name in request.fields)
-    other = images = 0
+    other = images = media = audio = 0
     inputs = NOTHING
     for message in request.chat.messages:
         if not isinstance(message.content, list):
@@ -66,9 +69,11 @@ def size(request: Request) -> Size:
                 text -= characters
                 inputs |= {modality}
                 images += modality == "image"
+                audio += modality == "audio"
+                media += 1
     prompt = text // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.chat.messages) + TOKENS_PER_REQUEST
     answers = 0 if request.embedding else request.chat.n or 1
-    return Size(prompt + other, request.chat.output_limit, answers, inputs, units(request, images))
+    return Size(prompt + other, request.chat.output_limit, answers, inputs, units(request, images), media, audio)
 
 
 def units(request: Request, images: int) -> Units:
