@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import ApiError
+from providers import surrogates
 from providers.canonical import ChatRequest, Request, ToolChoice
 
 Body = TypeVar("Body")
@@ -32,14 +33,17 @@ def chat(body: bytes) -> Request:
         if not body.isascii():
             # What is passed on raw is not decoded below; broken bytes would be blamed on the provider.
             body.decode()
-        fields = decode_fields(body)
-        request = decode_chat(body)
+        fields, request = surrogates.lenient(decoded, body)
     except UNREADABLE as error:
         raise unreadable(error) from None
     if not request.candidates:
         raise required("model")
     check(request)
     return Request(request, fields)
+
+
+def decoded(body: bytes) -> tuple[dict[str, Raw], ChatRequest]:
+    return decode_fields(body), decode_chat(body)
 
 
 def check(chat: ChatRequest) -> None:

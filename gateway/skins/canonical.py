@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from gateway import parse
 from gateway.errors import ApiError
+from providers import surrogates
 from providers.canonical import Family, Request
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ def read(decoder: msgspec.json.Decoder[T], body: bytes) -> tuple[T, dict[str, Ra
     try:
         if not body.isascii():
             body.decode()
-        return decoder.decode(body), parse.decode_fields(body)
+        return surrogates.lenient(lambda json: (decoder.decode(json), parse.decode_fields(json)), body)
     except parse.UNREADABLE as error:
         raise parse.unreadable(error) from None
 
