@@ -54,7 +54,7 @@ def sealed(mark: Mark, parts: "list[bytes] | None") -> str:
     """The answer as it is kept: encrypted, or "" when it is too large (None)."""
     if parts is None or sum(map(len, parts)) > MAX_ANSWER_BYTES:
         return ""
-    return encryption.ring().encrypt(b"".join(parts).decode(), place=place(mark.id))
+    return encryption.ring().encrypt(b"".join(parts).decode(errors="replace"), place=place(mark.id))
 
 
 async def kept(mark: Mark, repeated: Repeated) -> tuple[str, bytes]:

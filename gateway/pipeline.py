@@ -186,8 +186,16 @@ async def whole(
         services.till.settle_soon(hold, generation.settlement("error", error="out of touch with the till"))
         raise HoldGone(generation.id)
     settlement = generation.settlement("ok")
-    if generation.mark is not None:
+    try:
         body = skin.completion(generation, endpoint, completion, settlement.charge)
+    except Exception:
+        # Nobody pays for an answer that cannot be written.
+        generation.transcript = None
+        services.till.settle_soon(hold, generation.settlement("error", error="the answer could not be written"))
+        raise
+    if generation.mark is not None:
         settlement = structs.replace(settlement, answer=idempotency.sealed(generation.mark, [body]))
     settled = await services.till.settle(hold, settlement)
-    return Answer(generation.public_id, skin.completion(generation, endpoint, completion, settled.charge))
+    if settled.charge != settlement.charge:
+        body = skin.completion(generation, endpoint, completion, settled.charge)
+    return Answer(generation.public_id, body)

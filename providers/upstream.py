@@ -1,15 +1,25 @@
 """One attempt at one endpoint: the adapter's call over the transport, failures told as UpstreamError."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Protocol
 
 import httpx
 
-from providers import auth
+from providers import auth, surrogates
 from providers.adapters import WIRES
 from providers.adapters.base import Adapter, Call, Framing
-from providers.canonical import Completion, Content, EmbeddingRequest, Embeddings, Failure, Request, UsageReport
+from providers.canonical import (
+    Completion,
+    Content,
+    EmbeddingRequest,
+    Embeddings,
+    Event,
+    Failure,
+    Native,
+    Request,
+    UsageReport,
+)
 from providers.errors import Kind, UpstreamError
 from providers.eventstream import FrameParser
 from providers.http import FIRST_BYTE_TIMEOUT_S, Body, Origin, UpstreamTransport, origin_of, serialise
@@ -25,7 +35,7 @@ HEADERS = (("content-type", "application/json"), ("accept-encoding", "identity")
 
 
 # A failure is raised.
-Told = Content | UsageReport
+Told = Content | UsageReport | Native
 
 
 class Parser(Protocol):
@@ -45,7 +55,13 @@ async def complete(
         return Completion([], found.usage, found.upstream_id, vectors=found.vectors)
     adapter = WIRES[endpoint.provider.wire]
     call = adapter.request(request, endpoint, max_tokens=max_tokens)
-    return adapter.completion(await whole(http, endpoint, adapter, call))
+    body = await whole(http, endpoint, adapter, call)
+    try:
+        return adapter.completion(body)
+    except UpstreamError:
+        if (mended := surrogates.replaced(body)) == body:
+            raise
+    return adapter.completion(mended)
 
 
 async def embed(http: UpstreamTransport, endpoint: Endpoint, request: EmbeddingRequest) -> Embeddings:
@@ -126,6 +142,8 @@ class EventStream:
         self._parser = FRAMINGS[adapter.framing]()
         self._reader = adapter.stream()
         self._failed: UpstreamError | None = None
+        # Once a character came in halves
+        self._halves: surrogates.Halves | None = None
         self.is_over = False
 
     async def next(self) -> list[Told]:
@@ -146,7 +164,7 @@ class EventStream:
         try:
             for payload in self._parser.feed(data) if data else self._parser.end():
                 self.is_over = payload == DONE
-                for event in self._reader.done() if self.is_over else self._reader.feed(payload):
+                for event in self._reader.done() if self.is_over else self._events(payload):
                     if isinstance(event, Failure):
                         raise UpstreamError(event.kind, event.message, raw=event.raw, provider_code=event.code)
                     events.append(event)
@@ -157,6 +175,16 @@ class EventStream:
             if not events:
                 raise
             self._failed = error
+
+    def _events(self, payload: bytes) -> Iterable[Event]:
+        try:
+            events, is_marked = self._reader.feed(payload), False
+        except UpstreamError:
+            if (marked := surrogates.marked(payload)) == payload:
+                raise
+            events, is_marked = self._reader.feed(marked), True
+            self._halves = self._halves or surrogates.Halves()
+        return events if self._halves is None else self._halves.joined(events, is_marked=is_marked)
 
     def close(self) -> None:
         """Stops the provider, if it is not done."""

@@ -17,7 +17,7 @@ from gateway.relay.cover import Cover
 from gateway.skins.base import KEEP_ALIVE, Skin, Writer
 from gateway.slots import Slots
 from providers import upstream
-from providers.canonical import Content, Usage, UsageReport
+from providers.canonical import Content, Native, Usage, UsageReport
 from providers.errors import Kind, UpstreamError
 from providers.http import FIRST_BYTE_TIMEOUT_S, UpstreamTransport
 from providers.snapshot import Endpoint
@@ -174,6 +174,8 @@ class AnswerStream:
                     parts.append(writer.content(event.choices))
                 case UsageReport():
                     self._generation.reported(event.usage)
+                case Native() if event.family == self._generation.request.family:
+                    parts.append(writer.native(event))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _settle_failure(self, error: ApiError) -> None:
@@ -205,6 +207,8 @@ def counted(events: list[Told]) -> Usage | None:
 
 def is_substance(event: Told) -> bool:
     """Something that a client could have seen: until then another endpoint may answer in its place."""
+    if isinstance(event, Native):
+        return event.step == "begins"
     return isinstance(event, Content) and any(
         choice.finish_reason is not None
         or choice.delta.content

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from gateway.errors import ApiError
 from gateway.generation import Generation
-from providers.canonical import ChunkChoice, Completion, Request
+from providers.canonical import ChunkChoice, Completion, Native, Request
 from providers.snapshot import Endpoint
 
 # A comment is no event in any skin's protocol.
@@ -15,6 +15,10 @@ class Writer(Protocol):
     """The bytes of one stream: content any number of times, then one ending or one error."""
 
     def content(self, choices: list[ChunkChoice]) -> bytes: ...
+
+    def native(self, event: Native) -> bytes:
+        """Of the skin's own family."""
+        ...
 
     def ending(self, generation: Generation, endpoint: Endpoint, charge: int) -> bytes: ...
 

@@ -6,15 +6,16 @@ block while a tool call is not whole yet (some vendors interleave parallel calls
 
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct, UnsetType
 
-from providers.canonical import Answer, ChunkChoice, Delta, ReasoningDetail, ToolCallDelta
+from providers import surrogates
+from providers.canonical import Answer, ChunkChoice, Delta, Native, ReasoningDetail, ToolCallDelta
 
-Kind = Literal["text", "refusal", "thinking", "summary", "encrypted", "call"]
+Kind = Literal["text", "refusal", "thinking", "summary", "encrypted", "call", "native"]
 REASONING = frozenset({"thinking", "summary", "encrypted"})
 KINDS: dict[str, Kind] = {
     "reasoning.text": "thinking",
@@ -25,8 +26,26 @@ KINDS: dict[str, Kind] = {
 decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
+class Page(Struct, frozen=True):
+    url: str
+    title: str | None = None
+    content: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
+class Annotation(Struct, frozen=True):
+    """As chat answers have it (§2.6); only pages have a place in other skins."""
+
+    type: str
+    url_citation: Page | None = None
+
+
+decode_annotation = msgspec.json.Decoder(Annotation).decode
+
+
 class Block:
-    __slots__ = ("detail", "id", "kind", "name", "place", "text", "waiting")
+    __slots__ = ("_pieces", "cites", "detail", "id", "kind", "logprobs", "name", "native", "place", "waiting")
 
     def __init__(self, kind: Kind, place: int, *, detail: ReasoningDetail | None = None) -> None:
         self.kind = kind
@@ -36,8 +55,22 @@ class Block:
         self.name = ""
         # Of reasoning: what goes back on the next turn beside the text
         self.detail = detail
-        self.text = ""
+        # Of a text: annotations in the words of the skin
+        self.cites: list[Any] = []
+        self.logprobs: list[Raw] = []
+        # As the skin's own family has written it
+        self.native: Raw | None = None
+        self._pieces: list[str] = []
         self.waiting = ""
+
+    def add(self, text: str) -> None:
+        self._pieces.append(text)
+
+    @property
+    def text(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
 
     @property
     def is_whole(self) -> bool:
@@ -58,7 +91,7 @@ def is_object(text: str) -> bool:
     if not text.rstrip().endswith("}"):
         return False
     try:
-        decode_object(text)
+        surrogates.lenient(decode_object, text.encode())
     except (msgspec.DecodeError, RecursionError):
         return False
     return True
@@ -73,6 +106,10 @@ class BlockWriter(ABC):
         self._next: deque[Block] = deque()
         self._calls: dict[int, Block] = {}
         self._has_begun = False
+        # Whether annotations come in the skin's own words
+        self._is_native = False
+        # Members of the answer that its end tells
+        self._rest: dict[str, Raw] = {}
 
     @abstractmethod
     def begun(self) -> bytes:
@@ -87,13 +124,49 @@ class BlockWriter(ABC):
     @abstractmethod
     def closed(self, block: Block) -> bytes: ...
 
+    @abstractmethod
+    def cited(self, block: Block, page: Page) -> bytes:
+        """A text rests on a page."""
+
+    @abstractmethod
+    def went_on(self, block: Block | None, event: Native) -> bytes: ...
+
     def content(self, choices: list[ChunkChoice]) -> bytes:
+        current = self._current
+        if current is not None and current.kind == "text" and not self._next and len(choices) == 1:
+            text = only_text(choices[0])
+            if text:
+                current.add(text)
+                return self.grew(current, text)
         parts = [] if self._has_begun else [self._begin()]
         for choice in choices:
             # These skins have one answer only.
             if choice.index == 0:
                 self._take(choice.delta, parts)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def native(self, event: Native) -> bytes:
+        """Its own family's stream has blocks one after another: what came before is whole."""
+        parts = [] if self._has_begun else [self._begin()]
+        match event.step:
+            case "begins":
+                parts.append(self.close_all())
+                block = self._new("native")
+                block.native = next(iter(event.members.values()))
+                self._open(parts)
+            case "splits":
+                parts.append(self.close_all())
+                self._new("text")
+                self._open(parts)
+            case "goes_on":
+                self._is_native = True
+                parts.append(self.went_on(self._current, event))
+            case "ends" if self._current is not None and self._current.kind == "native":
+                self._current.native = next(iter(event.members.values()), self._current.native)
+                self._close(parts)
+            case _:
+                self._rest = event.members
+        return b"".join(parts)
 
     def close_all(self) -> bytes:
         parts = [] if self._has_begun else [self._begin()]
@@ -117,6 +190,8 @@ class BlockWriter(ABC):
             self._append("thinking", delta.reasoning, parts)
         if delta.content:
             self._append("text", delta.content, parts)
+        if delta.annotations and not self._is_native:
+            self._cite(delta.annotations, parts)
         if delta.refusal:
             self._append("refusal", delta.refusal, parts)
         if delta.tool_calls:
@@ -127,7 +202,7 @@ class BlockWriter(ABC):
     def _append(self, kind: Kind, text: str, parts: list[bytes]) -> None:
         current = self._current
         if current is not None and current.kind == kind and not self._next:
-            current.text += text
+            current.add(text)
             parts.append(self.grew(current, text))
             return
         block = self._last()
@@ -135,6 +210,12 @@ class BlockWriter(ABC):
             block = self._new(kind)
         block.waiting += text
         self._advance(parts)
+
+    def _cite(self, annotations: list[Raw], parts: list[bytes]) -> None:
+        """Of a text that is still open; one that is over cannot be added to."""
+        current = self._current
+        if current is not None and current.kind == "text":
+            parts += [self.cited(current, page) for page in pages_of(annotations)]
 
     def _reason(self, detail: ReasoningDetail, parts: list[bytes]) -> None:
         kind = KINDS.get(detail.type)
@@ -185,13 +266,40 @@ class BlockWriter(ABC):
     def _grow(self, block: Block, parts: list[bytes]) -> None:
         if block.waiting:
             text, block.waiting = block.waiting, ""
-            block.text += text
+            block.add(text)
             parts.append(self.grew(block, text))
 
     def _close(self, parts: list[bytes]) -> None:
         if self._current is not None:
             parts.append(self.closed(self._current))
             self._current = None
+
+
+def only_text(choice: ChunkChoice) -> str | None:
+    """Of most pieces of most answers, which need no more than this."""
+    delta = choice.delta
+    if (
+        choice.index
+        or delta.reasoning_details
+        or delta.reasoning
+        or delta.refusal
+        or delta.tool_calls
+        or delta.annotations
+    ):
+        return None
+    return delta.content or None
+
+
+def pages_of(annotations: list[Raw] | UnsetType) -> list[Page]:
+    found = []
+    for raw in annotations or ():
+        try:
+            one = decode_annotation(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if one.url_citation is not None:
+            found.append(one.url_citation)
+    return found
 
 
 def is_another(known: ReasoningDetail | None, detail: ReasoningDetail) -> bool:
@@ -225,7 +333,7 @@ def blocks_of(answer: Answer) -> list[Block]:
 
 def added(blocks: list[Block], kind: Kind, text: str) -> Block:
     block = Block(kind, len(blocks))
-    block.text = text
+    block.add(text)
     blocks.append(block)
     return block
 

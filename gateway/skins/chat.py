@@ -9,7 +9,7 @@ from gateway.generation import Generation
 from gateway.routing import told
 from gateway.skins.reasoning import UNKNOWN
 from gateway.skins.usage import usage
-from providers.canonical import Answer, ChunkChoice, Completion, Delta, ReasoningDetail, Request
+from providers.canonical import Answer, ChunkChoice, Completion, Delta, Native, ReasoningDetail, Request
 from providers.snapshot import Endpoint
 
 MOST_STOPS = 4
@@ -99,6 +99,10 @@ class ChunkWriter:
             before, self._before = self._before, b""
             return before + self._head + encode(choices) + b"}\n\n"
         return self._head + encode(choices) + b"}\n\n"
+
+    def native(self, event: Native) -> bytes:
+        """No wire has words for this family alone."""
+        return b""
 
     def _echo(self, sent: bytes) -> bytes:
         """One for each provider that was tried: the body that it got."""

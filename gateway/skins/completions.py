@@ -11,7 +11,8 @@ from gateway.skins import canonical
 from gateway.skins.canonical import bad
 from gateway.skins.chat import DONE, is_hidden, tell_reasoning
 from gateway.skins.usage import usage
-from providers.canonical import ChunkChoice, Completion, Request
+from providers import surrogates
+from providers.canonical import ChunkChoice, Completion, Native, Request
 from providers.snapshot import Endpoint
 
 # What a chat has no counterpart of: refused where it would change the answer.
@@ -90,7 +91,11 @@ class TextWriter:
         self._head = b"data: " + encode(head(generation, model, provider_name))[:-1] + b',"choices":'
         self._is_hidden = is_hidden(generation)
 
+        self._text = self._head + b'[{"text":'
+
     def content(self, choices: list[ChunkChoice]) -> bytes:
+        if len(choices) == 1 and is_only_text(choices[0]):
+            return b"%b%b%b" % (self._text, encode(choices[0].delta.content or ""), REST)
         told = []
         for choice in choices:
             delta = choice.delta
@@ -101,6 +106,10 @@ class TextWriter:
                 one |= {"reasoning": delta.reasoning, "reasoning_details": delta.reasoning_details}
             told.append(one)
         return self._head + encode(told) + b"}\n\n"
+
+    def native(self, event: Native) -> bytes:
+        """No wire has words for this family alone."""
+        return b""
 
     def ending(self, generation: Generation, endpoint: Endpoint, charge: int) -> bytes:
         last = text_choice(0, "", NULL, generation.finish_reason)
@@ -114,6 +123,14 @@ class TextWriter:
 
 
 NULL = Raw(b"null")
+# Of a choice behind its text, where there is nothing else to say.
+REST = b',"index":0,"logprobs":null,"finish_reason":null,"native_finish_reason":null}]}\n\n'
+
+
+def is_only_text(choice: ChunkChoice) -> bool:
+    """Most pieces of most answers."""
+    is_plain = choice.finish_reason is None and choice.index == 0 and choice.logprobs == NULL
+    return is_plain and not choice.delta.reasoning and not choice.delta.reasoning_details
 
 
 def prompt(asked: CompletionRequest) -> str:
@@ -150,7 +167,7 @@ def legacy(raw: Raw) -> dict[str, Any] | None:
     if raw == NULL:
         return None
     try:
-        found = decode_logprobs(raw)
+        found = surrogates.lenient(decode_logprobs, bytes(raw))
     except msgspec.DecodeError:
         return None
     if found is None or found.content is None:

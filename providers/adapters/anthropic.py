@@ -21,6 +21,7 @@ from providers.adapters.parts import (
     is_json,
     media_of,
     parts_of,
+    refuse_other_answers,
     schema_of,
     stops,
     takes,
@@ -97,6 +98,7 @@ def as_it_came(request: Request, most: int) -> dict[str, Any]:
 
 
 def translated(chat: ChatRequest, endpoint: Endpoint, most: int) -> dict[str, Any]:
+    refuse_other_answers(chat)
     supported = endpoint.supported_parameters
     system = [block for message in chat.messages if is_instruction(message) for block in texts(message)]
     if is_json(chat) and not structured(chat, supported):
@@ -145,6 +147,10 @@ def output(chat: ChatRequest, endpoint: Endpoint, most: int, *, is_forced: bool)
                 config["effort"] = nearest(effort(asked, most), EFFORTS)
         elif most > 1024:
             body["thinking"] = {"type": "enabled", "budget_tokens": min(budget(asked, most), most - 1)}
+    wants_words = chat.verbosity is not None and takes(endpoint.supported_parameters, "verbosity")
+    if wants_words and "effort" not in config and BUDGETED.search(endpoint.upstream_model) is None:
+        # How much it says is a matter of effort there.
+        config["effort"] = nearest(chat.verbosity or "medium", EFFORTS)
     return body | ({"output_config": config} if config else {})
 
 

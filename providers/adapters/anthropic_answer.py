@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Reader
-from providers.adapters.errors import UNREADABLE, Detail, in_stream, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, unreadable
 from providers.canonical import (
     Choice,
     Completion,
@@ -16,6 +16,7 @@ from providers.canonical import (
     Event,
     FinishReason,
     FunctionCall,
+    Native,
     ReasoningDetail,
     ToolCall,
     Usage,
@@ -34,6 +35,10 @@ STOP_REASONS: dict[str, FinishReason] = {
     "refusal": "content_filter",
 }
 EMPTY = Raw(b"{}")
+# Blocks that the canonical form has a place for.
+KNOWN = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+# Of a whole message or of a stream's last words: what the canonical form has no place for.
+REST = ("stop_sequence", "stop_details", "container", "context_management")
 
 
 class CacheCreation(Struct, frozen=True):
@@ -85,6 +90,17 @@ class Block(Struct, frozen=True):
     id: str = ""
     name: str = ""
     input: Raw = EMPTY
+    citations: list[Raw] | None = None
+
+
+class Citation(Struct, frozen=True):
+    """Of a page; of the client's own documents there is no address."""
+
+    type: str = ""
+    url: str | None = None
+    source: str | None = None
+    title: str | None = None
+    cited_text: str | None = None
 
 
 class WireMessage(Struct, frozen=True):
@@ -101,6 +117,7 @@ class WireDelta(Struct, frozen=True):
     signature: str = ""
     partial_json: str = ""
     stop_reason: str | None = None
+    citation: Raw = NULL
 
 
 class WireEvent(Struct, frozen=True):
@@ -120,6 +137,8 @@ class Whole(WireMessage, frozen=True, kw_only=True):
 
 decode_message = msgspec.json.Decoder(Whole).decode
 decode_event = msgspec.json.Decoder(WireEvent).decode
+decode_citation = msgspec.json.Decoder(Citation).decode
+decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def completion(body: bytes) -> Completion:
@@ -130,10 +149,14 @@ def completion(body: bytes) -> Completion:
     texts, thoughts = [], []
     details: list[ReasoningDetail] = []
     calls: list[ToolCall] = []
+    annotations: list[Raw] = []
+    length = 0
     for block in found.content:
         match block.type:
             case "text":
                 texts.append(block.text)
+                annotations += cited(block.citations or (), length, length + len(block.text))
+                length += len(block.text)
             case "thinking":
                 thoughts.append(block.thinking)
                 details.append(thought(len(details), block.thinking, block.signature))
@@ -141,13 +164,30 @@ def completion(body: bytes) -> Completion:
                 details.append(hidden(len(details), block.data))
             case "tool_use":
                 calls.append(ToolCall(block.id, FunctionCall(block.name, bytes(block.input).decode())))
-    choice = Choice(
-        index=0,
-        finish_reason=finish_reason(found.stop_reason, bool(calls)),
-        native_finish_reason=found.stop_reason,
-        message=events.answer(texts, thoughts, details, calls),
-    )
-    return Completion([choice], found.usage.canonical(), found.id)
+    message = events.answer(texts, thoughts, details, calls)
+    message.annotations = annotations or UNSET
+    choice = Choice(0, finish_reason(found.stop_reason, bool(calls)), found.stop_reason, message)
+    members = decode_members(body)
+    native = Native("anthropic", "rest", {"content": members["content"], **rest(members)})
+    return Completion([choice], found.usage.canonical(), found.id, native=native)
+
+
+def rest(members: dict[str, Raw]) -> dict[str, Raw]:
+    return {name: members[name] for name in REST if name in members and members[name] != NULL}
+
+
+def cited(citations: Iterable[Raw], start: int, end: int) -> list[Raw]:
+    """Pages that the text between these places rests on."""
+    found = []
+    for raw in citations:
+        try:
+            one = decode_citation(raw)
+        except UNREADABLE:
+            continue
+        url = one.url or one.source or ""
+        if url.startswith(("https://", "http://")):
+            found.append(events.url_citation(url, one.title, start=start, end=end, content=one.cited_text))
+    return found
 
 
 def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
@@ -173,6 +213,9 @@ class AnthropicStream(Reader):
         self._has_arguments = False
         self._details = -1
         self._kind = ""
+        # Of the text so far, and of what came before its current block
+        self._length = self._began = 0
+        self._citations: list[Raw] = []
 
     def feed(self, payload: bytes) -> Iterable[Event]:
         try:
@@ -181,13 +224,13 @@ class AnthropicStream(Reader):
             raise unreadable(error, payload) from None
         match event.type:
             case "content_block_delta":
-                return self._goes_on(event.delta)
+                return self._goes_on(event.delta, payload)
             case "content_block_start":
-                return self._begins(event.content_block) if event.content_block else []
+                return self._begins(event.content_block, payload) if event.content_block else []
             case "content_block_stop":
                 return self._ends()
             case "message_delta":
-                return self._finishes(event)
+                return [*self._rest(payload), *self._finishes(event)]
             case "message_start" if event.message:
                 self._usage = event.message.usage
                 return [events.delta(Delta(content=""), event.message.id)]
@@ -197,8 +240,9 @@ class AnthropicStream(Reader):
             case _:
                 return []
 
-    def _begins(self, block: Block) -> Iterable[Event]:
+    def _begins(self, block: Block, payload: bytes) -> Iterable[Event]:
         self._kind = block.type
+        self._began = self._length
         match block.type:
             case "tool_use":
                 self._calls += 1
@@ -213,14 +257,17 @@ class AnthropicStream(Reader):
             case "redacted_thinking":
                 self._details += 1
                 return [events.reasoning("", hidden(self._details, block.data))]
-            case "text" if block.text:
-                return [events.text(block.text)]
+            case "text":
+                self._length += len(block.text)
+                self._citations += block.citations or ()
+                return [Native("anthropic", "splits", {}), *([events.text(block.text)] if block.text else [])]
             case _:
-                return []
+                return [Native("anthropic", "begins", {"content_block": decode_members(payload)["content_block"]})]
 
-    def _goes_on(self, delta: WireDelta) -> Iterable[Event]:
+    def _goes_on(self, delta: WireDelta, payload: bytes) -> Iterable[Event]:
         match delta.type:
             case "text_delta":
+                self._length += len(delta.text)
                 return [events.text(delta.text)]
             case "input_json_delta" if delta.partial_json and self._kind == "tool_use":
                 self._has_arguments = True
@@ -232,14 +279,28 @@ class AnthropicStream(Reader):
                     "reasoning.text", signature=delta.signature, format=FORMAT, index=self._details
                 )
                 return [events.reasoning("", detail)]
-            case _:
+            case "citations_delta":
+                self._citations.append(delta.citation)
+            case _ if self._kind in KNOWN:
                 return []
+        return [Native("anthropic", "goes_on", {"delta": decode_members(payload)["delta"]})]
 
     def _ends(self) -> Iterable[Event]:
         """A call without arguments has none in the stream either, which no client could parse."""
-        is_bare = self._kind == "tool_use" and not self._has_arguments
-        self._kind = ""
+        kind, self._kind = self._kind, ""
+        if kind not in KNOWN:
+            return [Native("anthropic", "ends", {})]
+        if self._citations:
+            citations, self._citations = self._citations, []
+            annotations = cited(citations, self._began, self._length)
+            return [events.cites(annotations)] if annotations else []
+        is_bare = kind == "tool_use" and not self._has_arguments
         return [events.call_goes_on(self._calls, "{}")] if is_bare else []
+
+    def _rest(self, payload: bytes) -> Iterable[Event]:
+        members = decode_members(payload)
+        found = rest(members) | rest(decode_members(members["delta"]) if "delta" in members else {})
+        return [Native("anthropic", "rest", found)] if found else []
 
     def _finishes(self, event: WireEvent) -> Iterable[Event]:
         found: list[Event] = []

@@ -22,6 +22,7 @@ from providers.adapters.parts import (
     is_json,
     media_of,
     parts_of,
+    refuse_other_answers,
     schema_of,
     stops,
     takes,
@@ -48,6 +49,7 @@ class Bedrock(Adapter):
 
     def request(self, request: Request, endpoint: Endpoint, *, max_tokens: int | None) -> Call:
         chat = request.chat
+        refuse_other_answers(chat)
         body: Block = {"messages": conversation(chat.messages)}
         system = instructions(chat, endpoint)
         if not body["messages"]:

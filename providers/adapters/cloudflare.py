@@ -8,13 +8,13 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from providers.adapters import events, openai_answer
 from providers.adapters.base import Adapter, Call, Reader, unsupported
 from providers.adapters.errors import NULL, UNREADABLE, Detail, from_status, in_stream, of_detail, raw, said, unreadable
 from providers.adapters.openai_answer import OpenAIStream
-from providers.adapters.parts import encode, is_instruction, parts_of, schema_of, takes, text_of
+from providers.adapters.parts import encode, is_instruction, parts_of, refuse_other_answers, schema_of, takes, text_of
 from providers.canonical import (
     ChatRequest,
     Choice,
@@ -22,6 +22,7 @@ from providers.canonical import (
     EmbeddingRequest,
     Embeddings,
     Event,
+    Function,
     FunctionCall,
     Message,
     Part,
@@ -98,6 +99,7 @@ decode_embeddings = msgspec.json.Decoder(WireEmbeddings).decode
 class Cloudflare(Adapter):
     def request(self, request: Request, endpoint: Endpoint, *, max_tokens: int | None) -> Call:
         chat = request.chat
+        refuse_other_answers(chat)
         supported = endpoint.supported_parameters
         body: Member = {"messages": [message_of(one) for one in chat.messages]}
         if chat.stream:
@@ -150,9 +152,14 @@ class Cloudflare(Adapter):
 
 
 def tools(chat: ChatRequest) -> Member:
-    found = [{"type": "function", "function": tool.function} for tool in chat.tools or [] if tool.function]
+    found = [{"type": "function", "function": declared(tool.function)} for tool in chat.tools or [] if tool.function]
     choice = chat.tool_choice
     return {"tools": found} | ({"tool_choice": choice} if choice not in (None, "auto") else {})
+
+
+def declared(function: Function) -> Member:
+    """Without null."""
+    return {name: value for name, value in structs.asdict(function).items() if value is not None}
 
 
 def message_of(message: Message) -> Member:

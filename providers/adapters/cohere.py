@@ -9,7 +9,18 @@ from msgspec import Raw, Struct
 from providers.adapters import events
 from providers.adapters.base import Adapter, Call, Reader, unsupported
 from providers.adapters.errors import UNREADABLE, from_status, in_stream, unreadable
-from providers.adapters.parts import encode, forced, is_instruction, is_json, parts_of, schema_of, stops, takes, text_of
+from providers.adapters.parts import (
+    encode,
+    forced,
+    is_instruction,
+    is_json,
+    parts_of,
+    refuse_other_answers,
+    schema_of,
+    stops,
+    takes,
+    text_of,
+)
 from providers.adapters.reasoning import budget, is_off
 from providers.canonical import (
     ChatRequest,
@@ -135,6 +146,7 @@ decode_embeddings = msgspec.json.Decoder(WireEmbeddings).decode
 class Cohere(Adapter):
     def request(self, request: Request, endpoint: Endpoint, *, max_tokens: int | None) -> Call:
         chat = request.chat
+        refuse_other_answers(chat)
         supported = endpoint.supported_parameters
         body: Member = {"model": endpoint.upstream_model, "messages": [message_of(one) for one in chat.messages]}
         body["stream"] = bool(chat.stream)

@@ -1,6 +1,9 @@
 """Events and answers, built by wires of other families than OpenAI's."""
 
-from msgspec import UNSET
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw
 
 from providers.canonical import (
     Answer,
@@ -12,6 +15,8 @@ from providers.canonical import (
     ToolCall,
     ToolCallDelta,
 )
+
+encode = msgspec.json.Encoder().encode
 
 
 def delta(change: Delta, upstream_id: str | None = None) -> Content:
@@ -42,6 +47,18 @@ def call_goes_on(index: int, arguments: str) -> Content:
 
 def finish(reason: str, native: str | None) -> Content:
     return Content([ChunkChoice(0, Delta(content=""), finish_reason=reason, native_finish_reason=native)])
+
+
+def cites(annotations: list[Raw], index: int = 0) -> Content:
+    return Content([ChunkChoice(index, Delta(content="", annotations=annotations))])
+
+
+def url_citation(url: str, title: str | None, *, start: int = 0, end: int = 0, content: str | None = None) -> Raw:
+    """As the reference has it (§2.6); start and end are places in the answer's text."""
+    cited: dict[str, Any] = {"url": url, "title": title or url}
+    if content:
+        cited["content"] = content
+    return Raw(encode({"type": "url_citation", "url_citation": {**cited, "start_index": start, "end_index": end}}))
 
 
 def answer(texts: list[str], thoughts: list[str], details: list[ReasoningDetail], calls: list[ToolCall]) -> Answer:

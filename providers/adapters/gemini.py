@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from providers import surrogates
 from providers.adapters import gemini_answer
 from providers.adapters.base import Adapter, Call, unsupported
 from providers.adapters.errors import UNREADABLE, from_status, unreadable
@@ -23,6 +24,7 @@ from providers.adapters.parts import (
     is_json,
     media_of,
     parts_of,
+    refuse_other_answers,
     schema_of,
     stops,
     takes,
@@ -46,6 +48,8 @@ SAMPLING = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
+IMAGE = {"aspect_ratio": "aspectRatio", "image_size": "imageSize"}
+MOST_TOP_LOGPROBS = 20
 Member = dict[str, Any]
 decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
@@ -66,6 +70,7 @@ class Gemini(Adapter):
 
     def request(self, request: Request, endpoint: Endpoint, *, max_tokens: int | None) -> Call:
         chat = request.chat
+        refuse_other_answers(chat, gives_several=True)
         is_old = BUDGETED.search(endpoint.upstream_model) is not None
         body: Member = {"contents": conversation(chat.messages, is_signed=not is_old)}
         instructions = [text for one in chat.messages if is_instruction(one) and (text := text_of(one))]
@@ -124,6 +129,13 @@ def configuration(chat: ChatRequest, endpoint: Endpoint, max_tokens: int | None)
             found["responseJsonSchema"] = schema
     if chat.modalities:
         found["responseModalities"] = [modality.upper() for modality in chat.modalities]
+    if chat.logprobs and takes(supported, "logprobs"):
+        found["responseLogprobs"] = True
+        if chat.top_logprobs:
+            found["logprobs"] = min(chat.top_logprobs, MOST_TOP_LOGPROBS)
+    wanted = chat.image_config or {}
+    if image := {theirs: wanted[name] for name, theirs in IMAGE.items() if name in wanted}:
+        found["imageConfig"] = image
     if chat.thinking and takes(supported, "reasoning", "reasoning_effort", "include_reasoning"):
         found["thinkingConfig"] = thinking(chat, endpoint, max_tokens)
     return found
@@ -199,11 +211,12 @@ def said_to_model(message: Message, names: dict[str, str]) -> list[Member]:
 
 def result(text: str) -> Raw | Member:
     """Google wants an object."""
+    json = surrogates.replaced(text.encode())
     try:
-        decode_object(text)
+        decode_object(json)
     except (msgspec.DecodeError, RecursionError):
         return {"result": text}
-    return Raw(text.encode())
+    return Raw(json)
 
 
 def said_by_model(message: Message, *, is_signed: bool) -> list[Member]:

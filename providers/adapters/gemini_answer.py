@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Reader
-from providers.adapters.errors import UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
 from providers.canonical import (
     Choice,
     ChunkChoice,
@@ -82,8 +82,63 @@ class Parts(Struct, frozen=True):
     parts: list[Part] = []
 
 
+class Source(Struct, frozen=True, rename="camel"):
+    uri: str = ""
+    title: str | None = None
+    start_index: int = 0
+    end_index: int = 0
+
+
+class Sources(Struct, frozen=True, rename="camel"):
+    # AI Studio's word, and Vertex's.
+    citation_sources: list[Source] = []
+    citations: list[Source] = []
+
+
+class Page(Struct, frozen=True):
+    uri: str = ""
+    title: str | None = None
+
+
+class GroundingChunk(Struct, frozen=True):
+    web: Page | None = None
+
+
+class Segment(Struct, frozen=True, rename="camel"):
+    start_index: int = 0
+    end_index: int = 0
+
+
+class Support(Struct, frozen=True, rename="camel"):
+    segment: Segment = Segment()
+    grounding_chunk_indices: list[int] = []
+
+
+class Grounding(Struct, frozen=True, rename="camel"):
+    grounding_chunks: list[GroundingChunk] = []
+    grounding_supports: list[Support] = []
+
+
+class Token(Struct, frozen=True, rename="camel"):
+    token: str = ""
+    log_probability: float = 0.0
+
+
+class Tokens(Struct, frozen=True):
+    candidates: list[Token] = []
+
+
+class LogprobsResult(Struct, frozen=True, rename="camel"):
+    chosen_candidates: list[Token] = []
+    top_candidates: list[Tokens] = []
+
+
 class Candidate(Struct, frozen=True, rename="camel"):
     content: Parts = Parts()
+    # Decoded apart: a slip in them must not cost the client its answer.
+    citation_metadata: Raw = NULL
+    grounding_metadata: Raw = NULL
+    logprobs_result: Raw = NULL
     finish_reason: str | None = None
     index: int = 0
 
@@ -146,6 +201,10 @@ class WireAnswer(Struct, frozen=True, rename="camel"):
 
 
 decode = msgspec.json.Decoder(WireAnswer).decode
+decode_logprobs = msgspec.json.Decoder(LogprobsResult).decode
+decode_sources = msgspec.json.Decoder(Sources | None).decode
+decode_grounding = msgspec.json.Decoder(Grounding | None).decode
+NO_SOURCES, NO_GROUNDING = Sources(), Grounding()
 
 
 def completion(body: bytes) -> Completion:
@@ -191,8 +250,55 @@ def choice(candidate: Candidate) -> Choice:
             details.append(signature(len(details), part.thought_signature, call_id))
     message = events.answer(texts, thoughts, details, calls)
     message.images = images or UNSET
+    message.annotations = cited(candidate, texts) or UNSET
     native = candidate.finish_reason
-    return Choice(candidate.index, finish_reason(native, bool(calls)), native, message)
+    return Choice(candidate.index, finish_reason(native, bool(calls)), native, message, logprobs_of(candidate))
+
+
+def logprobs_of(candidate: Candidate) -> Raw:
+    """In the words of chat completions."""
+    if candidate.logprobs_result == NULL:
+        return NULL
+    try:
+        found = decode_logprobs(candidate.logprobs_result)
+    except UNREADABLE:
+        return NULL
+    rows = [{**token_of(one), "top_logprobs": []} for one in found.chosen_candidates]
+    for row, top in zip(rows, found.top_candidates, strict=False):
+        row["top_logprobs"] = [token_of(one) for one in top.candidates]
+    return Raw(encode({"content": rows, "refusal": None}))
+
+
+def token_of(found: Token) -> dict[str, object]:
+    return {"token": found.token, "logprob": found.log_probability, "bytes": list(found.token.encode())}
+
+
+def cited(candidate: Candidate, texts: list[str]) -> list[Raw]:
+    """Pages that the answer repeats or rests on; Google counts places in bytes."""
+    if candidate.citation_metadata == NULL and candidate.grounding_metadata == NULL:
+        return []
+    try:
+        sources = decode_sources(candidate.citation_metadata) or NO_SOURCES
+        grounding = decode_grounding(candidate.grounding_metadata) or NO_GROUNDING
+    except UNREADABLE:
+        return []
+    text = "".join(texts).encode()
+    found = [
+        place_of(one.uri, one.title, one, text) for one in (*sources.citation_sources, *sources.citations) if one.uri
+    ]
+    pages = [chunk.web for chunk in grounding.grounding_chunks]
+    for support in grounding.grounding_supports:
+        for place in support.grounding_chunk_indices:
+            if 0 <= place < len(pages) and (page := pages[place]) and page.uri:
+                found.append(place_of(page.uri, page.title, support.segment, text))
+    return found
+
+
+def place_of(url: str, title: str | None, segment: Segment | Source, text: bytes) -> Raw:
+    start, end = (
+        len(text[: max(place, 0)].decode(errors="ignore")) for place in (segment.start_index, segment.end_index)
+    )
+    return events.url_citation(url, title, start=start, end=end)
 
 
 def id_of(call: Call) -> str:
@@ -226,6 +332,8 @@ class GeminiStream(Reader):
         self._details = 0
         self._images = 0
         self._is_thinking = False
+        # Of each candidate, as citations count places in all of it
+        self._texts: dict[int, list[str]] = {}
 
     def feed(self, payload: bytes) -> Iterable[Event]:
         found = read(payload)
@@ -238,7 +346,12 @@ class GeminiStream(Reader):
         self._upstream_id = found.response_id or self._upstream_id
         answer: list[Event] = []
         for candidate in found.candidates:
-            answer += [self._event(candidate.index, self._delta(candidate, part)) for part in candidate.content.parts]
+            told = [self._event(candidate.index, self._delta(candidate, part)) for part in candidate.content.parts]
+            if told and candidate.logprobs_result != NULL:
+                told[0].choices[0].logprobs = logprobs_of(candidate)
+            answer += told
+            if annotations := cited(candidate, self._texts.get(candidate.index, [])):
+                answer.append(events.cites(annotations, candidate.index))
             if native := candidate.finish_reason:
                 reason = finish_reason(native, candidate.index in self._calls)
                 last = ChunkChoice(candidate.index, Delta(content=""), reason, native)
@@ -267,6 +380,7 @@ class GeminiStream(Reader):
             details.append(thought(self._details, part.text or ""))
         else:
             delta.content = part.text or ""
+            self._texts.setdefault(candidate.index, []).append(delta.content)
         # Thoughts that follow one another are pieces of one.
         if self._is_thinking and not part.thought:
             self._details += 1

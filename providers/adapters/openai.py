@@ -17,7 +17,7 @@ from providers.adapters.reasoning import budget, effort, is_off, nearest
 from providers.canonical import Completion, EmbeddingRequest, Embeddings, Message, Request
 from providers.errors import UpstreamError
 from providers.quirks import Quirks
-from providers.snapshot import Endpoint
+from providers.snapshot import TEXT, Endpoint
 
 # Sent to every endpoint; the other known parameters only where the endpoint lists them.
 ALWAYS = frozenset({"messages", "stop", "n", "user"})
@@ -43,10 +43,13 @@ OPTIONAL = frozenset(
         "modalities",
         "audio",
         "verbosity",
+        "web_search_options",
     }
 )
+# Not listed by the reference: of endpoints that answer with more than text.
+MEDIA = frozenset({"modalities", "audio"})
 # What an endpoint takes of which nothing is known: OpenAI's own parameters.
-STANDARD = OPTIONAL - {"top_k", "min_p", "top_a", "repetition_penalty", "verbosity"}
+STANDARD = OPTIONAL - {"top_k", "min_p", "top_a", "repetition_penalty", "verbosity", "web_search_options"}
 # Ours, or set by us: they never go upstream, passthrough or not.
 OURS = frozenset(
     {
@@ -164,7 +167,7 @@ def wanted(request: Request, endpoint: Endpoint) -> dict[str, Raw]:
     found = {}
     for name, raw in request.fields.items():
         if name in OPTIONAL:
-            is_wanted = LISTED_AS.get(name, name) in supported
+            is_wanted = LISTED_AS.get(name, name) in supported or (name in MEDIA and endpoint.outputs != TEXT)
         else:
             is_wanted = name in ALWAYS or name in also or (is_open and name not in OURS)
         if is_wanted and raw != NULL:

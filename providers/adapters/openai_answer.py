@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from uuid import uuid4
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from providers.adapters.base import Reader
 from providers.adapters.errors import NULL, UNREADABLE, in_stream, said, unreadable
+from providers.adapters.events import url_citation
 from providers.canonical import (
     Answer,
     Choice,
@@ -58,6 +59,8 @@ class WireUsage(Struct, frozen=True):
     # DeepSeek's and Moonshot's words for what was cached
     prompt_cache_hit_tokens: int | None = None
     cached_tokens: int | None = None
+    # Perplexity's
+    searches: int | None = field(name="num_search_queries", default=None)
 
     def canonical(self) -> Usage | None:
         """None without a count. Parts are clamped to their whole: a vendor's slip must not make a negative amount."""
@@ -74,7 +77,13 @@ class WireUsage(Struct, frozen=True):
         if 0 < reasoning == (self.total_tokens or 0) - prompt - completion:
             # xAI counts reasoning beside the completion, not in it.
             completion += reasoning
-        media = (details.audio_tokens, details.image_tokens, answered.audio_tokens, answered.image_tokens)
+        media = (
+            details.audio_tokens,
+            details.image_tokens,
+            answered.audio_tokens,
+            answered.image_tokens,
+            self.searches,
+        )
         return Usage(
             prompt,
             completion,
@@ -85,13 +94,24 @@ class WireUsage(Struct, frozen=True):
         )
 
 
-def of_media(audio: int | None, images: int | None, spoken: int | None, drawn: int | None) -> Details:
+def of_media(
+    audio: int | None, images: int | None, spoken: int | None, drawn: int | None, searches: int | None
+) -> Details:
     return Details(
+        searches=max(searches or 0, 0),
         audio=max(audio or 0, 0),
         image_tokens=max(images or 0, 0),
         output_audio=max(spoken or 0, 0),
         output_image_tokens=max(drawn or 0, 0),
     )
+
+
+class Found(Struct, frozen=True):
+    """A page that Perplexity has read."""
+
+    url: str = ""
+    title: str | None = None
+    snippet: str | None = None
 
 
 class WireChunk(Struct):
@@ -100,6 +120,8 @@ class WireChunk(Struct):
     # Decoded apart: a vendor's slip in it must not cost the client its answer.
     usage: Raw = NULL
     error: Raw = NULL
+    # Perplexity's; in each chunk anew.
+    search_results: Raw = NULL
 
 
 class WireMessage(Struct):
@@ -126,10 +148,12 @@ class WireCompletion(Struct):
     id: str | None = None
     usage: Raw = NULL
     system_fingerprint: str | None = None
+    search_results: Raw = NULL
 
 
 decode_chunk = msgspec.json.Decoder(WireChunk).decode
 decode_completion = msgspec.json.Decoder(WireCompletion).decode
+decode_found = msgspec.json.Decoder(list[Found] | None).decode
 decode_usage = msgspec.json.Decoder(WireUsage | None).decode
 
 
@@ -153,6 +177,8 @@ class OpenAIStream(Reader):
         if chunk.choices:
             for choice in chunk.choices:
                 self._complete(choice)
+                if choice.finish_reason is not None and chunk.search_results != NULL:
+                    choice.delta.annotations = choice.delta.annotations or pages(chunk.search_results)
             events.append(Content(chunk.choices, chunk.id))
         if chunk.usage != NULL and (usage := count(chunk.usage)) is not None:
             events.append(UsageReport(usage))
@@ -213,12 +239,25 @@ def completion(body: bytes) -> Completion:
         raise unreadable(error, body) from None
     if not found.choices:
         raise unreadable("no choices", body)
+    choices = [choice(one) for one in found.choices]
+    if found.search_results != NULL:
+        for one in choices:
+            one.message.annotations = one.message.annotations or pages(found.search_results)
     return Completion(
-        choices=[choice(one) for one in found.choices],
+        choices=choices,
         usage=count(found.usage),
         upstream_id=found.id,
         system_fingerprint=found.system_fingerprint,
     )
+
+
+def pages(found: Raw) -> list[Raw] | UnsetType:
+    """What the answer rests on as a whole; it names them by their number."""
+    try:
+        results = decode_found(found)
+    except UNREADABLE:
+        return UNSET
+    return [url_citation(one.url, one.title, content=one.snippet) for one in results or () if one.url] or UNSET
 
 
 def count(usage: Raw) -> Usage | None:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, structs
 
+from providers import surrogates
 from providers.adapters.base import unsupported
 from providers.canonical import ChatRequest, Message, Part, ReasoningDetail, ToolCall, ToolChoice
 
@@ -21,6 +22,8 @@ SUFFIXES = {
     "wav": "audio/wav",
     "mp4": "video/mp4",
 }
+# A tool's name is a call's.
+SPEAKERS = frozenset({"user", "assistant", "system", "developer"})
 EMPTY_SCHEMA = Raw(b'{"type":"object","properties":{}}')
 
 encode = msgspec.json.Encoder().encode
@@ -65,15 +68,19 @@ def media(url: str, otherwise: str) -> Media:
 
 
 def parts_of(message: Message) -> Iterator[Part]:
-    """Without empty texts, which vendors refuse."""
+    """Without empty texts, which vendors refuse; who speaks, where the client says it, stands before the first."""
     content = message.content
+    name = f"{message.name}: " if message.name and message.role in SPEAKERS else ""
     if isinstance(content, str):
         if content:
-            yield Part("text", content)
+            yield Part("text", name + content)
         return
     for part in content or []:
-        if part.type != "text" or part.text:
+        if part.type != "text":
             yield part
+        elif part.text:
+            yield structs.replace(part, text=name + part.text) if name else part
+            name = ""
 
 
 def text_of(message: Message) -> str:
@@ -87,11 +94,12 @@ def is_instruction(message: Message) -> bool:
 def arguments_of(call: ToolCall) -> Raw:
     """As a JSON object; models write broken ones at times, and clients send them back."""
     text = call.function.arguments.strip() or "{}"
+    json = surrogates.replaced(text.encode())
     try:
-        decode_object(text)
+        decode_object(json)
     except (msgspec.DecodeError, RecursionError):
         return Raw(encode({"arguments": text}))
-    return Raw(text.encode())
+    return Raw(json)
 
 
 def details_of(message: Message, *formats: str) -> list[ReasoningDetail]:
@@ -140,6 +148,14 @@ def as_instruction(chat: ChatRequest) -> str:
     schema = schema_of(chat)
     asked = "Answer with one JSON object and nothing else: no prose, no code fence."
     return asked if schema is None else f"{asked} It must fit this JSON schema: {bytes(schema).decode()}"
+
+
+def refuse_other_answers(chat: ChatRequest, *, gives_several: bool = False) -> None:
+    """Left out in silence, these would get another answer than was asked for."""
+    if chat.n and chat.n > 1 and not gives_several:
+        raise unsupported("n: this provider gives one answer to a request")
+    if chat.response_format is not None and chat.response_format.type in ("grammar", "python"):
+        raise unsupported(f"response_format: this provider knows no {chat.response_format.type}")
 
 
 def takes(supported: frozenset[str], *names: str) -> bool:

@@ -8,7 +8,7 @@ from providers.adapters import responses_answer
 from providers.adapters.base import Adapter, Call, unsupported
 from providers.adapters.errors import NULL, from_status
 from providers.adapters.openai import OpenAI
-from providers.adapters.parts import details_of, encode, forced, parts_of, takes, text_of
+from providers.adapters.parts import details_of, encode, forced, parts_of, refuse_other_answers, takes, text_of
 from providers.adapters.reasoning import effort, is_off, nearest
 from providers.adapters.responses_answer import FORMAT, ResponsesStream
 from providers.canonical import ChatRequest, Completion, EmbeddingRequest, Embeddings, Message, Part, Request
@@ -37,6 +37,7 @@ NATIVE = frozenset(
     }
 )
 ENCRYPTED = "reasoning.encrypted_content"
+LOGPROBS = "message.output_text.logprobs"
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 SAMPLING = ("temperature", "top_p", "top_logprobs")
 Item = dict[str, Any]
@@ -53,6 +54,8 @@ class Responses(Adapter):
             body["max_output_tokens"] = max(max_tokens, 16)
         if request.chat.stream:
             body["stream"] = True
+        if endpoint.service_tier:
+            body["service_tier"] = endpoint.service_tier
         return Call("/responses", encode(body), endpoint.provider.quirks.headers)
 
     def completion(self, body: bytes) -> Completion:
@@ -73,7 +76,10 @@ class Responses(Adapter):
 
 def translated(chat: ChatRequest, endpoint: Endpoint, max_tokens: int | None) -> Item:
     supported = endpoint.supported_parameters
+    refuse_other_answers(chat)
     body: Item = {"input": [item for message in chat.messages for item in items_of(message)], "include": [ENCRYPTED]}
+    if chat.logprobs and takes(supported, "logprobs"):
+        body["include"].append(LOGPROBS)
     for name in SAMPLING:
         if (value := getattr(chat, name)) is not None and takes(supported, name):
             body[name] = value

@@ -1,21 +1,25 @@
 """Answers of the wire `responses`, whole and streamed, read as canonical ones."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Reader
-from providers.adapters.errors import UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
 from providers.canonical import (
     Choice,
+    ChunkChoice,
     Completion,
+    Content,
     Delta,
     Event,
     Failure,
     FinishReason,
     FunctionCall,
+    Native,
     ReasoningDetail,
     ToolCall,
     Usage,
@@ -24,6 +28,8 @@ from providers.canonical import (
 from providers.errors import UpstreamError
 
 FORMAT = "openai-responses-v1"
+# Items that the canonical form has a place for.
+KNOWN = frozenset({"message", "reasoning", "function_call"})
 INCOMPLETE: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -51,10 +57,20 @@ class WireUsage(Struct, frozen=True):
         return Usage(prompt, output, cached, written, min(max(thought, 0), output))
 
 
+class Annotation(Struct, frozen=True):
+    type: str = ""
+    url: str = ""
+    title: str | None = None
+    start_index: int | None = None
+    end_index: int | None = None
+
+
 class Piece(Struct, frozen=True):
     type: str = ""
     text: str = ""
     refusal: str = ""
+    annotations: list[Raw] | None = None
+    logprobs: list[Raw] | None = None
 
 
 class Item(Struct, frozen=True):
@@ -94,14 +110,19 @@ class WireEvent(Struct, frozen=True):
     output_index: int = 0
     summary_index: int = 0
     delta: str | None = None
+    annotation: Raw = NULL
+    logprobs: list[Raw] | None = None
     # Of the event `error`
     code: str | None = None
     message: str | None = None
     error: Detail | None = None
 
 
+encode = msgspec.json.Encoder().encode
 decode_answer = msgspec.json.Decoder(WireAnswer).decode
 decode_event = msgspec.json.Decoder(WireEvent).decode
+decode_annotation = msgspec.json.Decoder(Annotation).decode
+decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def completion(body: bytes) -> Completion:
@@ -112,14 +133,22 @@ def completion(body: bytes) -> Completion:
     if found.status == "failed":
         failure = failed(found, body)
         raise UpstreamError(failure.kind, failure.message, raw=raw(body), provider_code=failure.code)
-    texts, refusals, thoughts = [], [], []
+    texts: list[str] = []
+    refusals, thoughts = [], []
     details: list[ReasoningDetail] = []
     calls: list[ToolCall] = []
+    annotations: list[Raw] = []
+    tokens: list[Raw] = []
     for item in found.output:
         match item.type:
             case "message":
-                texts += [piece.text for piece in item.content or [] if piece.type == "output_text"]
-                refusals += [piece.refusal for piece in item.content or [] if piece.type == "refusal"]
+                for piece in item.content or []:
+                    if piece.type == "refusal":
+                        refusals.append(piece.refusal)
+                    elif piece.type == "output_text":
+                        annotations += cited(piece.annotations or (), sum(map(len, texts)))
+                        texts.append(piece.text)
+                        tokens += piece.logprobs or ()
             case "reasoning":
                 thoughts.append(item.thoughts)
                 if item.thoughts:
@@ -130,8 +159,29 @@ def completion(body: bytes) -> Completion:
                 calls.append(ToolCall(item.call_id, FunctionCall(item.name, item.arguments)))
     message = events.answer(texts, thoughts, details, calls)
     message.refusal = "".join(refusals) or None
-    choice = Choice(0, finish_reason(found, bool(calls)), native(found), message)
-    return Completion([choice], found.usage.canonical() if found.usage else None, found.id)
+    message.annotations = annotations or UNSET
+    choice = Choice(0, finish_reason(found, bool(calls)), native(found), message, logprobs_of(tokens))
+    output = Native("responses", "rest", {"output": decode_members(body)["output"]})
+    return Completion([choice], found.usage.canonical() if found.usage else None, found.id, native=output)
+
+
+def logprobs_of(tokens: list[Raw] | None) -> Raw:
+    """Each token's are written as in chat completions."""
+    return Raw(encode({"content": tokens, "refusal": None})) if tokens else NULL
+
+
+def cited(annotations: Iterable[Raw], before: int) -> list[Raw]:
+    """Pages; a text's places follow those of the texts before it."""
+    found = []
+    for raw_one in annotations:
+        try:
+            one = decode_annotation(raw_one)
+        except UNREADABLE:
+            continue
+        if one.type == "url_citation" and one.url:
+            start, end = before + (one.start_index or 0), before + (one.end_index or 0)
+            found.append(events.url_citation(one.url, one.title, start=start, end=end))
+    return found
 
 
 def finish_reason(found: WireAnswer, calls_tools: bool) -> FinishReason:
@@ -165,6 +215,10 @@ class ResponsesStream(Reader):
         self._details = 0
         self._has_summary = False
         self._summary_index = 0
+        # Whether an item that only the family knows is open
+        self._is_native = False
+        # Of the text so far, and of what came before its current part
+        self._length = self._began = 0
 
     def feed(self, payload: bytes) -> Iterable[Event]:
         try:
@@ -173,7 +227,9 @@ class ResponsesStream(Reader):
             raise unreadable(error, payload) from None
         match event.type:
             case "response.output_text.delta":
-                return [events.text(event.delta or "")]
+                text = event.delta or ""
+                self._length += len(text)
+                return [Content([ChunkChoice(0, Delta(content=text), logprobs=logprobs_of(event.logprobs))])]
             case "response.function_call_arguments.delta":
                 place = self._calls.get(event.output_index, 0)
                 return [events.call_goes_on(place, event.delta)] if event.delta else []
@@ -181,10 +237,17 @@ class ResponsesStream(Reader):
                 return [self._thinks(event)]
             case "response.refusal.delta":
                 return [events.delta(Delta(content="", refusal=event.delta or UNSET))]
+            case "response.content_part.added":
+                self._began = self._length
+                return []
+            case "response.output_text.annotation.added":
+                annotations = cited([event.annotation], self._began)
+                as_it_came = Native("responses", "goes_on", decode_members(payload))
+                return [as_it_came, *([events.cites(annotations)] if annotations else [])]
             case "response.output_item.added" if event.item:
-                return self._begins(event.item, event.output_index)
-            case "response.output_item.done" if event.item and event.item.type == "reasoning":
-                return self._thought(event.item)
+                return self._begins(event.item, event.output_index, payload)
+            case "response.output_item.done" if event.item:
+                return self._thought(event.item) if event.item.type in KNOWN else self._native("ends", payload)
             case "response.created" if event.response:
                 return [events.delta(Delta(content=""), event.response.id)]
             case "response.completed" | "response.incomplete" if event.response:
@@ -194,14 +257,22 @@ class ResponsesStream(Reader):
             case "error":
                 told = of_detail(event.error or Detail(event.message, event.code))
                 return [in_stream(told.message, told.code, payload)]
+            case _ if self._is_native:
+                return [Native("responses", "goes_on", decode_members(payload))]
             case _:
                 return []
 
-    def _begins(self, item: Item, place: int) -> Iterable[Event]:
+    def _begins(self, item: Item, place: int, payload: bytes) -> Iterable[Event]:
+        if item.type not in KNOWN:
+            return self._native("begins", payload)
         if item.type != "function_call":
             return []
         index = self._calls[place] = len(self._calls)
         return [events.call_begins(index, item.call_id, item.name, item.arguments)]
+
+    def _native(self, step: Literal["begins", "ends"], payload: bytes) -> Iterable[Event]:
+        self._is_native = step == "begins"
+        return [Native("responses", step, {"item": decode_members(payload)["item"]})]
 
     def _thinks(self, event: WireEvent) -> Event:
         text = event.delta or ""
@@ -212,6 +283,8 @@ class ResponsesStream(Reader):
         return events.reasoning(text, summary(self._details, text, event.item_id))
 
     def _thought(self, item: Item) -> Iterable[Event]:
+        if item.type != "reasoning":
+            return []
         self._details += self._has_summary
         self._has_summary = False
         self._summary_index = 0

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from providers.canonical.request import ReasoningDetail, ToolCall
+from providers.canonical.request import Family, ReasoningDetail, ToolCall
 from providers.errors import Kind
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
@@ -118,7 +118,19 @@ class Failure(Struct, frozen=True):
     kind: Kind = Kind.UNAVAILABLE
 
 
-Event = Content | UsageReport | Failure
+class Native(Struct, frozen=True):
+    """What only a skin of the same family has words for: a block or item, piece by piece, or members of the answer.
+
+    As a stream's event it follows what came before it: `splits` is where a text ends and another begins, `rest` are
+    members of a stream's end, or of a whole answer.
+    """
+
+    family: Family
+    step: Literal["begins", "goes_on", "ends", "splits", "rest"]
+    members: dict[str, Raw]
+
+
+Event = Content | UsageReport | Native | Failure
 
 
 class Completion(Struct, frozen=True):
@@ -130,3 +142,4 @@ class Completion(Struct, frozen=True):
     system_fingerprint: str | None = None
     vectors: list[Raw] = []
     """Of embeddings, which have no choices."""
+    native: Native | None = None

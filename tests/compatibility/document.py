@@ -1,9 +1,11 @@
 """docs/compatibility.md: `python -m tests.compatibility.document` writes its tables anew."""
 
+import re
 from pathlib import Path
 
 from tests.compatibility import absent
 from tests.compatibility.clients import SKINS
+from tests.compatibility.fields import EXPECTED, FIELDS, flat
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "compatibility.md"
 BEGIN, END = "<!-- generated: tests/compatibility/test_matrix.py -->\n\n", "<!-- end -->"
@@ -53,6 +55,49 @@ def tables() -> str:
     return "\n".join(lines)
 
 
+REQUEST_FIELDS = """### What becomes of a request's fields
+
+Of each field of `POST /chat/completions`: what of it the vendor is sent, where the endpoint lists the parameter.
+`yes` is the same name and value, `-` that it is left out (or Turnpike's own business), `400` that no endpoint of this
+wire takes the request. A provider with `passthrough: true` is also sent what nobody here knows.
+`tests/compatibility/test_fields.py` asks with each and compares all that the vendor was sent.
+"""
+
+
+# Members that hold parameters of their own.
+NESTED = ("generationConfig", "inferenceConfig", "text", "output_config", "outputConfig", "metadata")
+# Asked for together.
+BESIDE = {"tool_choice": "tools", "parallel_tool_calls": "tools", "top_logprobs": "logprobs"}
+IN_MESSAGES = ("part ", "prefill", "name of")
+
+
+def request_fields() -> str:
+    lines = [f"| field | {' | '.join(WIRES)} |", "|---" * (len(WIRES) + 1) + "|"]
+    lines += [f"| {name} | {' | '.join(cell(name, wire) for wire in WIRES)} |" for name in FIELDS]
+    return "\n".join([*lines, ""])
+
+
+def cell(name: str, wire: str) -> str:
+    told = EXPECTED[name][wire]
+    if isinstance(told, str):
+        return "400"
+    if not told:
+        return "-"
+    beside = EXPECTED[BESIDE[name]][wire] if name in BESIDE else {}
+    told = {path: leaf for path, leaf in told.items() if path not in beside}
+    asked = {path: leaf for path, leaf in flat(FIELDS[name]).items() if path not in beside}
+    if not told:
+        return "-"
+    if told == asked or name.startswith(IN_MESSAGES):
+        return "yes"
+    return ", ".join(f"`{place}`" for place in dict.fromkeys(map(place_of, told)))
+
+
+def place_of(path: str) -> str:
+    names = re.sub(r"\[\d+\]", "", path).split(".")
+    return ".".join(names[:2]) if names[0] in NESTED else names[0]
+
+
 def features() -> str:
     rows = [f"| {name} | {what} |" for name, what in FEATURES.items()]
     return "\n".join(["| feature | is |", "|---|---|", *rows, ""])
@@ -60,7 +105,9 @@ def features() -> str:
 
 def written(text: str) -> str:
     head, _, rest = text.partition(BEGIN)
-    return f"{head}{BEGIN}{features()}\n{tables()}\n{NOT_SERVED}\n{absent.table()}{END}{rest.partition(END)[2]}"
+    fields = f"{REQUEST_FIELDS}\n{request_fields()}"
+    generated = f"{features()}\n{tables()}\n{fields}\n{NOT_SERVED}\n{absent.table()}"
+    return f"{head}{BEGIN}{generated}{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":

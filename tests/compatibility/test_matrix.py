@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,9 +13,7 @@ from tests.compatibility import document
 from tests.compatibility.clients import PIXEL, SKINS, Heard, events
 from tests.compatibility.document import FEATURES, reason
 from tests.compatibility.vendors import Running
-from tests.services import Product, Servers, running
 
-STORIES = ("plain", "tools", "reasoning", "failing", "overloaded", "stalled")
 # What must come back to the vendor.
 SEALED = {
     "anthropic": ["EqQBCkYIBRgCKkBRbW9jayBzaWduYXR1cmU=", "EmwKAhgBEgyredacted"],
@@ -24,56 +21,6 @@ SEALED = {
     "gemini": ["CpcBAVSoXO4mb2NrIHRob3VnaHQgc2lnbmF0dXJl"],
     "responses": ["gAAAAABsealed"],
 }
-
-
-def catalogue(url: str) -> str:
-    providers = [
-        {
-            "slug": wire,
-            "name": wire.title(),
-            "wire": wire,
-            "base_url": f"{url}/{wire}",
-            "api_key": "AKIDEXAMPLE:secret-of-the-operator" if wire == "bedrock" else "secret-of-the-operator",
-            "quirks": {"region": "eu-west-1"},
-        }
-        for wire in WIRES
-    ]
-    parameters = ["tools", "tool_choice", "reasoning", "response_format", "structured_outputs", "max_tokens"]
-    models = [
-        {
-            "slug": f"{wire}/{story}",
-            "name": story,
-            "context_length": 100_000,
-            "input_modalities": ["text", "image"],
-            "output_modalities": ["text"],
-            "endpoints": [
-                {
-                    "provider": wire,
-                    "upstream_model": story,
-                    "max_completion_tokens": 8000,
-                    "supported_parameters": parameters,
-                    "prices": {"prompt": "0.000001", "completion": "0.000002"},
-                }
-            ],
-        }
-        for wire in WIRES
-        for story in STORIES
-    ]
-    # JSON is YAML.
-    return json.dumps({"providers": providers, "models": models}, indent=1)
-
-
-@pytest.fixture(scope="module")
-def shared(servers: Servers, vendor: Running) -> Iterator[Product]:
-    with running(servers, catalogue=catalogue(vendor.url)) as product:
-        yield product
-
-
-@pytest.fixture(scope="module")
-def client(shared: Product) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {shared.issue_key('alice@example.com', '1000')}"}
-    with httpx.Client(base_url=f"{shared.url}/api/v1", headers=headers, timeout=30) as client:
-        yield client
 
 
 class Cell:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from providers.adapters import WIRES
-from providers.canonical import Completion, Content, Failure, Usage, UsageReport
+from providers.canonical import Completion, Content, Event, Failure, Usage, UsageReport
 from providers.upstream import DONE, FRAMINGS
 from tests.providers import frames
 
@@ -32,7 +32,7 @@ class Told:
         self.failure: Failure | None = None
         self.upstream_id: str | None = None
 
-    def hear(self, event: Content | UsageReport | Failure) -> None:
+    def hear(self, event: Event) -> None:
         match event:
             case Content():
                 self.upstream_id = event.upstream_id or self.upstream_id

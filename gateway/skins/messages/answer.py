@@ -7,10 +7,11 @@ import msgspec
 from billing.ledger import NANO_PER_USD
 from gateway.errors import ApiError
 from gateway.generation import Generation
-from gateway.skins.blocks import Block, blocks_of
+from gateway.skins.blocks import Block, Page, blocks_of, pages_of
 from gateway.skins.reasoning import sealed, signature
 from gateway.skins.usage import cost_details
-from providers.canonical import Completion, Usage
+from providers import surrogates
+from providers.canonical import Answer, Completion, Usage
 from providers.snapshot import Endpoint
 
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
@@ -42,14 +43,38 @@ decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def message(generation: Generation, endpoint: Endpoint, found: Completion, charge: int) -> bytes:
+    native = found.native
+    is_own = native is not None and native.family == generation.request.family
+    own = native.members if native is not None and is_own else {}
     return encode(
         {
             **opening(generation.public_id, endpoint.model, endpoint.provider.name),
-            "content": [rendered(block) for block in blocks_of(found.choices[0].message)],
+            "content": own.get("content") or content(found.choices[0].message),
+            **{name: raw for name, raw in own.items() if name != "content"},
             "stop_reason": stop_reason(generation),
             "usage": usage(generation, endpoint, charge),
         }
     )
+
+
+def content(said: Answer) -> list[dict[str, Any]]:
+    """Pages are cited by the last text: what parts of an answer they belong to, its blocks do not show."""
+    blocks = [rendered(block) for block in blocks_of(said)]
+    texts = [block for block in blocks if block["type"] == "text"]
+    if texts and (pages := pages_of(said.annotations)):
+        texts[-1]["citations"] = [citation(page) for page in pages]
+    return blocks
+
+
+def citation(page: Page) -> dict[str, Any]:
+    """As Anthropic's own web search cites; what it has encrypted for itself nobody else has."""
+    return {
+        "type": "web_search_result_location",
+        "url": page.url,
+        "title": page.title,
+        "cited_text": page.content or "",
+        "encrypted_index": "",
+    }
 
 
 def opening(public_id: str, model: str, provider_name: str) -> dict[str, Any]:
@@ -82,7 +107,7 @@ def rendered(block: Block) -> dict[str, Any]:
 def arguments(text: str) -> dict[str, Any]:
     """An object, whatever the model wrote."""
     try:
-        return decode_object(text) if text.strip() else {}
+        return surrogates.lenient(decode_object, text.encode()) if text.strip() else {}
     except (msgspec.DecodeError, RecursionError):
         return {"raw_arguments": text}
 

@@ -31,7 +31,8 @@ class Block(Struct, frozen=True):
     name: str | None = None
     input: dict[str, Raw] | None = None
     tool_use_id: str | None = None
-    content: "str | list[Block] | None" = None
+    # An object in what Anthropic's own tools answer.
+    content: "str | list[Block] | Block | None" = None
     is_error: bool | None = None
     thinking: str | None = None
     signature: str | None = None
@@ -40,6 +41,12 @@ class Block(Struct, frozen=True):
 
 
 Content = str | list[Block]
+# What Anthropic itself has put into an answer and wants back; to all others it says nothing.
+OWN = ("server_tool_use", "mcp_tool_use", "container_upload", "compaction")
+
+
+def is_own(block: Block) -> bool:
+    return block.type in OWN or block.type.endswith("_tool_result")
 
 
 def text_or_parts(content: Content, at: str) -> str | list[dict[str, Any]]:
@@ -126,5 +133,7 @@ def incomplete(source: Source, at: str) -> ApiError:
 def tool_result(block: Block, at: str) -> dict[str, Any]:
     if block.tool_use_id is None:
         raise missing(f"{at}.tool_use_id")
+    if isinstance(block.content, Block):
+        raise bad(f"{at}.content", "it must be a text or a list of blocks.")
     content = text_or_parts(block.content, f"{at}.content") if block.content else ""
     return {"role": "tool", "tool_call_id": block.tool_use_id, "content": content}

@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from gateway.skins import canonical
 from gateway.skins.canonical import bad, missing
-from gateway.skins.messages.content import Block, Content, parts, text_or_parts, tool_result
+from gateway.skins.messages.content import Block, Content, is_own, parts, text_or_parts, tool_result
 from gateway.skins.reasoning import of_sealed, of_thinking
 from providers.canonical import CacheControl, Positive, ReasoningDetail, Request
 
@@ -174,7 +174,7 @@ def assistant(blocks: list[Block], at: str) -> dict[str, Any]:
                 if block.data is None:
                     raise missing(f"{where}.data")
                 details.append(of_sealed(block.data, len(details)))
-            case _:
+            case _ if not is_own(block):
                 said.append((block, where))
     if said:
         message["content"] = parts(said)

@@ -4,9 +4,10 @@ from typing import Any
 
 from gateway.errors import ApiError
 from gateway.generation import Generation
-from gateway.skins.blocks import Block, BlockWriter
-from gateway.skins.messages.answer import encode, envelope, opening, stop_reason, usage
+from gateway.skins.blocks import Block, BlockWriter, Page
+from gateway.skins.messages.answer import citation, encode, envelope, opening, stop_reason, usage
 from gateway.skins.reasoning import sealed, signature
+from providers.canonical import Native
 from providers.snapshot import Endpoint
 
 DELTAS = {
@@ -40,6 +41,8 @@ class MessageWriter(BlockWriter):
 
     def opened(self, block: Block) -> bytes:
         match block.kind:
+            case "native":
+                return event("content_block_start", {"index": block.place, "content_block": block.native})
             case "thinking" | "summary":
                 content: dict[str, Any] = {"type": "thinking", "thinking": "", "signature": ""}
             case "encrypted":
@@ -63,9 +66,18 @@ class MessageWriter(BlockWriter):
         last = event("content_block_delta", {"index": block.place, "delta": delta}) if signed else b""
         return last + event("content_block_stop", {"index": block.place})
 
+    def cited(self, block: Block, page: Page) -> bytes:
+        delta = {"type": "citations_delta", "citation": citation(page)}
+        return event("content_block_delta", {"index": block.place, "delta": delta})
+
+    def went_on(self, block: Block | None, native: Native) -> bytes:
+        return event("content_block_delta", {"index": block.place, **native.members}) if block else b""
+
     def ending(self, generation: Generation, endpoint: Endpoint, charge: int) -> bytes:
-        delta = {"stop_reason": stop_reason(generation), "stop_sequence": None, "stop_details": None, "container": None}
-        counted = event("message_delta", {"delta": delta, "usage": usage(generation, endpoint, charge)})
+        of_delta = {name: self._rest.get(name) for name in ("stop_sequence", "stop_details", "container")}
+        edits = {name: self._rest[name] for name in ("context_management",) if name in self._rest}
+        delta = {"stop_reason": stop_reason(generation), **of_delta}
+        counted = event("message_delta", {"delta": delta, "usage": usage(generation, endpoint, charge), **edits})
         return self.close_all() + counted + event("message_stop", {})
 
     def error(self, error: ApiError) -> bytes:

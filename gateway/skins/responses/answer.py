@@ -4,14 +4,14 @@ import time
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from billing.ledger import NANO_PER_USD
 from gateway.errors import ApiError
 from gateway.generation import Generation
-from gateway.skins.blocks import REASONING, Block, blocks_of, given
+from gateway.skins.blocks import REASONING, Block, Page, blocks_of, given, pages_of
 from gateway.skins.usage import cost_details
-from providers.canonical import Completion
+from providers.canonical import Choice, Completion
 from providers.snapshot import Endpoint
 
 # What the client said is repeated, else what holds without its word.
@@ -46,15 +46,54 @@ LENGTH_ERRORS = frozenset({"context_length_exceeded", "max_tokens_exceeded", "to
 encode = msgspec.json.Encoder().encode
 
 
+class Logprobs(Struct, frozen=True):
+    content: list[Raw] | None = None
+
+
+decode_logprobs = msgspec.json.Decoder(Logprobs | None).decode
+
+
 def response(generation: Generation, endpoint: Endpoint, found: Completion, charge: int) -> bytes:
+    native = found.native
+    if native is not None and native.family == generation.request.family:
+        output: Any = native.members["output"]
+    else:
+        output = items(generation, found.choices[0])
+    return encode({**opening(generation, endpoint.model), **closing(generation, endpoint, charge), "output": output})
+
+
+def items(generation: Generation, choice: Choice) -> list[dict[str, Any]]:
     groups: list[list[Block]] = []
-    for block in blocks_of(found.choices[0].message):
+    blocks = blocks_of(choice.message)
+    texts = [block for block in blocks if block.kind == "text"]
+    if texts:
+        texts[-1].cites = [citation(page) for page in pages_of(choice.message.annotations)]
+        texts[-1].logprobs = tokens_of(choice.logprobs)
+    for block in blocks:
         if groups and joins(groups[-1], block):
             groups[-1].append(block)
         else:
             groups.append([block])
-    output = [rendered(group, item_id(generation, group[0]), "completed") for group in groups]
-    return encode({**opening(generation, endpoint.model), **closing(generation, endpoint, charge), "output": output})
+    return [rendered(group, item_id(generation, group[0]), "completed") for group in groups]
+
+
+def tokens_of(logprobs: Raw) -> list[Raw]:
+    """Each token's, which are written as in chat completions."""
+    try:
+        found = decode_logprobs(logprobs)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    return (found.content or []) if found else []
+
+
+def citation(page: Page) -> dict[str, Any]:
+    return {
+        "type": "url_citation",
+        "url": page.url,
+        "title": page.title or page.url,
+        "start_index": page.start_index or 0,
+        "end_index": page.end_index or 0,
+    }
 
 
 def opening(generation: Generation, model: str) -> dict[str, Any]:
@@ -188,4 +227,4 @@ def part(block: Block) -> dict[str, Any]:
         case "summary":
             return {"type": "summary_text", "text": block.text}
         case _:
-            return {"type": "output_text", "text": block.text, "annotations": [], "logprobs": []}
+            return {"type": "output_text", "text": block.text, "annotations": block.cites, "logprobs": block.logprobs}

@@ -8,6 +8,17 @@ from gateway.skins.canonical import bad, missing
 from providers.canonical import CacheControl, InputAudio, ReasoningDetail, VideoUrl
 
 OPENAI = "openai-responses-v1"
+# What OpenAI itself has put into an answer and wants back; to all others it says nothing.
+OWN = frozenset(
+    {
+        "code_interpreter_call",
+        "file_search_call",
+        "image_generation_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "web_search_call",
+    }
+)
 
 
 class Link(Struct, frozen=True):
@@ -67,7 +78,7 @@ def messages(items: list[Item]) -> list[dict[str, Any]]:
                 turn_of(found).setdefault("tool_calls", []).append(call(item, at))
             case "function_call_output":
                 found.append(result(item, at))
-            case _:
+            case _ if item.type not in OWN:
                 raise bad(f"{at}.type", f"{item.type!r} is not supported here.")
     return found
 

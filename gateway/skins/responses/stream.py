@@ -2,20 +2,25 @@
 
 from typing import Any
 
+import msgspec
+from msgspec import Raw
+
 from gateway.errors import ApiError
 from gateway.generation import Generation
-from gateway.skins.blocks import Block, BlockWriter
+from gateway.skins.blocks import Block, BlockWriter, Page
 from gateway.skins.responses import answer
-from gateway.skins.responses.answer import encode, item_id, joins, part, rendered
+from gateway.skins.responses.answer import NULL, citation, encode, item_id, joins, part, rendered, tokens_of
+from providers.canonical import ChunkChoice, Native
 from providers.snapshot import Endpoint
 
+decode_text = msgspec.json.Decoder(str).decode
 DONE = b"data: [DONE]\n\n"
-# Of a block: its deltas' event, the member that counts it within its item, and what a delta has besides.
+# Of a block: its deltas' event, and the member that counts it within its item.
 DELTAS = {
-    "text": (b"response.output_text", b"content_index", b'"logprobs":[],'),
-    "refusal": (b"response.refusal", b"content_index", b""),
-    "thinking": (b"response.reasoning_text", b"content_index", b""),
-    "summary": (b"response.reasoning_summary_text", b"summary_index", b""),
+    "text": (b"response.output_text", b"content_index"),
+    "refusal": (b"response.refusal", b"content_index"),
+    "thinking": (b"response.reasoning_text", b"content_index"),
+    "summary": (b"response.reasoning_summary_text", b"summary_index"),
 }
 
 
@@ -29,7 +34,9 @@ class ResponseWriter(BlockWriter):
         self._group: list[Block] = []
         self._id = ""
         self._head = self._tail = b""
-        self._output: list[dict[str, Any]] = []
+        # Of the tokens of the piece that is being written
+        self._logprobs: list[Raw] = []
+        self._output: list[Any] = []
 
     def begun(self) -> bytes:
         created = self._event("response.created", response=self._response)
@@ -37,6 +44,9 @@ class ResponseWriter(BlockWriter):
 
     def opened(self, block: Block) -> bytes:
         parts = []
+        if block.kind == "native":
+            parts = [self._close_item(), self._event("response.output_item.added", **self._at(), item=block.native)]
+            return b"".join(parts)
         if not self._group or not joins(self._group, block):
             parts.append(self._close_item())
             self._id = item_id(self._generation, block)
@@ -52,9 +62,22 @@ class ResponseWriter(BlockWriter):
             parts.append(self._event("response.content_part.added", **self._place(block), part=part(block)))
         return b"".join(parts)
 
+    def content(self, choices: list[ChunkChoice]) -> bytes:
+        if choices and choices[0].logprobs != NULL:
+            self._logprobs = tokens_of(choices[0].logprobs)
+        return super().content(choices)
+
     def grew(self, block: Block, text: str) -> bytes:
-        self._number += 1
-        return b"%b%d,%b%b}\n\n" % (self._head, self._number - 1, self._tail, encode(text))
+        number, self._number = self._number, self._number + 1
+        end = b"}\n\n"
+        if block.kind == "text":
+            end = b',"logprobs":[]}\n\n' if not self._logprobs else self._told_tokens(block)
+        return b"%b%d,%b%b%b" % (self._head, number, self._tail, encode(text), end)
+
+    def _told_tokens(self, block: Block) -> bytes:
+        tokens, self._logprobs = self._logprobs, []
+        block.logprobs += tokens
+        return b',"logprobs":%b}\n\n' % encode(tokens)
 
     def closed(self, block: Block) -> bytes:
         if block.kind == "call":
@@ -62,12 +85,33 @@ class ResponseWriter(BlockWriter):
             return self._event("response.function_call_arguments.done", **more)
         if block.kind == "encrypted":
             return b""
+        if block.kind == "native":
+            item = {"item": block.native, **self._at()}
+            self._output.append(block.native)
+            return self._event("response.output_item.done", **item)
         place = self._place(block)
         name = DELTAS[block.kind][0].decode()
         what = {"refusal": block.text} if block.kind == "refusal" else {"text": block.text}
-        logprobs: dict[str, Any] = {"logprobs": []} if block.kind == "text" else {}
+        logprobs: dict[str, Any] = {"logprobs": block.logprobs} if block.kind == "text" else {}
         done = "response.reasoning_summary_part.done" if block.kind == "summary" else "response.content_part.done"
         return self._event(f"{name}.done", **place, **what, **logprobs) + self._event(done, **place, part=part(block))
+
+    def cited(self, block: Block, page: Page) -> bytes:
+        return self._annotated(block, citation(page))
+
+    def _annotated(self, block: Block, annotation: Any) -> bytes:
+        block.cites.append(annotation)
+        more = {"annotation_index": len(block.cites) - 1, "annotation": annotation}
+        return self._event("response.output_text.annotation.added", **self._place(block), **more)
+
+    def went_on(self, block: Block | None, native: Native) -> bytes:
+        if block is None:
+            return b""
+        if block.kind == "text":
+            return self._annotated(block, native.members["annotation"])
+        name = decode_text(native.members["type"])
+        members = {name: raw for name, raw in native.members.items() if name not in ("type", "sequence_number")}
+        return self._event(name, **members | self._at())
 
     def ending(self, generation: Generation, endpoint: Endpoint, charge: int) -> bytes:
         before = self.close_all() + self._close_item()
@@ -92,6 +136,9 @@ class ResponseWriter(BlockWriter):
         self._group = []
         return done
 
+    def _at(self) -> dict[str, int]:
+        return {"output_index": len(self._output)}
+
     def _place(self, block: Block) -> dict[str, Any]:
         name = DELTAS[block.kind][1].decode()
         return {"item_id": self._id, "output_index": len(self._output), name: self._index(block)}
@@ -105,14 +152,14 @@ class ResponseWriter(BlockWriter):
         """What all deltas of a block have in common is written once."""
         output, id = len(self._output), encode(self._id)
         if block.kind == "call":
-            name, place, more = b"response.function_call_arguments", b"", b""
+            name, place = b"response.function_call_arguments", b""
         elif block.kind == "encrypted":
             return
         else:
-            name, counter, more = DELTAS[block.kind]
+            name, counter = DELTAS[block.kind]
             place = b'"%b":%d,' % (counter, self._index(block))
         self._head = b'event: %b.delta\ndata: {"type":"%b.delta","sequence_number":' % (name, name)
-        self._tail = b'"item_id":%b,"output_index":%d,%b%b"delta":' % (id, output, place, more)
+        self._tail = b'"item_id":%b,"output_index":%d,%b"delta":' % (id, output, place)
 
     def _event(self, name: str, /, **members: Any) -> bytes:
         self._number += 1
