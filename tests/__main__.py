@@ -20,11 +20,11 @@ PRODUCTION = {
 }
 # makemigrations looks for a database and warns where it finds none; which one must not depend on the machine.
 NO_DATABASE = {"DATABASE_URL": "postgresql:///turnpike?host=/nonexistent", **secret_values.generate()}
-# Slow tests load the machine by themselves: one by one.
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
 QUICK = ["-m", "not slow and not thorough", *PARALLEL]
 THOROUGH = ["-m", "not slow", *PARALLEL]
-SLOW = ["-m", "slow"]
+SLOW = ["-m", "slow and not alone", *PARALLEL]
+ALONE = ["-m", "alone"]
 QUIET = ["-W", "ignore::RuntimeWarning"]
 
 
@@ -62,7 +62,7 @@ def tests(arguments: Sequence[str]) -> list[Step]:
         return [pytest("pytest", [*QUICK, *chosen])]
     if chosen:
         return [pytest("pytest", chosen)]
-    return [pytest("pytest", THOROUGH), pytest("slow tests", SLOW)]
+    return [pytest("pytest", THOROUGH), pytest("slow tests", SLOW), pytest("tests that load the machine", ALONE)]
 
 
 def pytest(name: str, arguments: Sequence[str]) -> Step:

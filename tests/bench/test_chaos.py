@@ -55,6 +55,7 @@ def test_the_verdict_sees_what_it_looks_for(
     assert found in names if found else names == []
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_nothing_is_lost_doubled_or_overdrawn_while_everything_is_killed() -> None:

@@ -42,6 +42,7 @@ async def ask(url: str, account: Account) -> tuple[int, int]:
     return sum(charge for charge in found if charge), sum(charge is None for charge in found)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_thousands_at_once_from_eight_processes_take_no_more_than_there_is(book: Book) -> None:
     account = book.account(CREDIT)

@@ -78,6 +78,7 @@ def gateway(servers: Servers, own: Upstream) -> Iterator[Product]:
         yield product
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [False, True])
 async def test_a_flood_never_exceeds_the_limit_and_delays_nobody_else(
