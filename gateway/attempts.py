@@ -3,11 +3,12 @@
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import TypeVar
 
 from gateway.errors import ApiError, upstream
 from gateway.generation import Generation
-from gateway.slots import FALLBACK_WAIT_S, QUEUE_WAIT_S, Late, Slots
+from gateway.slots import FALLBACK_WAIT_S, Late, Slots
 from providers.errors import Kind, UpstreamError
 from providers.snapshot import Endpoint
 
@@ -72,8 +73,8 @@ async def try_one(
 ) -> tuple[T, float]:
     """The answer, and when the provider was asked for it. Raises UpstreamError."""
     slots.monitor.enter(endpoint)
-    patience = QUEUE_WAIT_S if is_last else FALLBACK_WAIT_S
-    slot = await slots.enter(endpoint.provider, generation.caller.organization_id, patience)
+    patience = inf if is_last else FALLBACK_WAIT_S
+    slot = await slots.enter(endpoint, generation.caller.organization_id, patience)
     began = time.monotonic()
     try:
         answer = await attempt(endpoint, max_tokens)

@@ -1,5 +1,5 @@
--- What one process may have of a provider's limit. KEYS: the provider's processes. A process that has said nothing for
--- its time to live counts for nothing. Times are this server's.
+-- What one process may have of the limit of a provider or an endpoint. KEYS: the processes there. One that has said
+-- nothing for its time to live counts for nothing. Times are this server's.
 local key, me = KEYS[1], ARGV[1]
 local limit, reserve, taken = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local wanted, waiting, live_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])

@@ -1,4 +1,4 @@
-"""Providers' limits over all processes: each leases what it needs of a limit and renews it while it lives.
+"""Limits of providers and endpoints over all processes: each leases what it needs and renews it while it lives.
 
 One round trip serves all requests of a process that wait at that moment; what a lease's request leaves is lent to the
 next one here without another. A process that dies is forgotten after `LIVE_S`. Without Valkey a process trusts what it
@@ -88,7 +88,7 @@ class Leases:
             line.share = max((line.limit or 0) // self.processes, 1)
         pipeline = self._redis.pipeline(transaction=False)
         for line in lines:
-            pipeline.eval(SCRIPT, 1, f"turnpike:slots:{line.slug}", *self._told(line))
+            pipeline.eval(SCRIPT, 1, f"turnpike:slots:{line.key}", *self._told(line))
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 replies = await pipeline.execute()
@@ -129,6 +129,7 @@ class Leases:
         for line in self._slots.lines.values():
             line.is_alone = True
             line.serve()
+            line.turn_away()
 
 
 def took(line: Line, reply: list[int | bytes], sent_at: float) -> None:
@@ -142,6 +143,7 @@ def took(line: Line, reply: list[int | bytes], sent_at: float) -> None:
         if found in line.waiting and line.taken < line.leased:
             line.admit(found)
     line.serve()
+    line.turn_away()
 
 
 def reserve(limit: int) -> int:

@@ -82,8 +82,8 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
         raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
     stuck = services.sessions.find(caller.organization_id, request, origin.session_id, time.monotonic())
-    view, policy = services.monitor, caller.policy
-    planned = plan(request, catalogue, dimensions, services.random, view=view, policy=policy, stuck=stuck)
+    views, policy = services.monitor.views, caller.policy
+    planned = plan(request, catalogue, dimensions, services.random, views=views, policy=policy, stuck=stuck)
     candidates = at_this_moment(planned.candidates)
     generation = Generation(caller, request, origin, dimensions)
     generation.sessions, generation.plan = services.sessions, planned

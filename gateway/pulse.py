@@ -61,6 +61,9 @@ class Pulse:
             self._monitor.news.clear()
             self._monitor.statistics.pass_time(time.time())
             await self._survive(self._exchange)
+            if self._is_away:
+                for endpoint in self._monitor.breakers.due():
+                    self._monitor.breakers.try_once(endpoint)
             self._monitor.refresh()
             self._switch_off()
             with suppress(TimeoutError):

@@ -299,6 +299,13 @@ CONTENT_SECURITY_POLICY = {
 if proto_header := env.str("PROXY_PROTO_HEADER", default=""):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + proto_header.upper().replace("-", "_"), "https")
 
+# Who waits for a provider or endpoint at its limit: how many in each process, and for how long at most. A catalogue
+# may say otherwise for each.
+QUEUE_LENGTH = env.int("QUEUE_LENGTH", default=2000)
+QUEUE_WAIT_S = env.float("QUEUE_WAIT_S", default=15)
+if QUEUE_LENGTH < 0 or not 0 <= QUEUE_WAIT_S <= 600:
+    raise ImproperlyConfigured("QUEUE_LENGTH must not be negative, and QUEUE_WAIT_S must be from 0 to 600.")
+
 # On top of list prices, unless the admin says otherwise for an organization or a model.
 MARKUP_MILLIONTHS = int(percent("MARKUP_PERCENT", env.str("MARKUP_PERCENT", default="0")) * 10_000)
 

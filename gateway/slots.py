@@ -1,23 +1,26 @@
-"""Who is at a provider, and who waits for it: bounded, with a deadline, and fair between organizations.
+"""Who is at a provider and its endpoint, and who waits for them: bounded, with a deadline, fair between organizations.
 
-A provider without a limit has a count and nothing else. One with a limit is a line: this process may have as many
-requests there as gateway/leases.py has got for it from what all processes share.
+What has a limit is a line: this process may have as many requests there as gateway/leases.py has got for it from what
+all processes share. What has none costs nothing.
 """
 
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from math import inf
 from uuid import UUID
+
+from django.conf import settings
 
 from gateway.routing.monitor import Monitor
 from providers.errors import Kind, UpstreamError
-from providers.snapshot import Provider, Snapshot
+from providers.snapshot import Endpoint, Provider, Snapshot
 
-QUEUE_LENGTH = 2000
-QUEUE_WAIT_S = 15.0
-# So long a request waits for a provider while another one could answer it.
+# So long a request waits while another endpoint could answer it.
 FALLBACK_WAIT_S = 1.0
+# Who may not wait waits for this long to be told so.
+ANSWER_WAIT_S = 1.0
 RETRY_AFTER_S = 2.0
 # What falls free is lent here for so long before it is given back: another process may wait for it.
 LINGER_S = 0.1
@@ -33,26 +36,31 @@ class Late(Full):
 
 
 class Slot:
-    """One request's place at a provider."""
+    """One request's place at an endpoint and its provider."""
 
-    __slots__ = ("_line", "_organization")
+    __slots__ = ("_all", "endpoint", "lines", "organization")
 
-    def __init__(self, line: "Line", organization: UUID) -> None:
-        self._line: Line | None = line
-        self._organization = organization
+    def __init__(self, endpoint: Endpoint, organization: UUID, all_slots: "set[Slot]") -> None:
+        self.endpoint = endpoint
+        self.organization = organization
+        self.lines: list[Line] = []
+        self._all = all_slots
 
     def leave(self) -> None:
         """May be called again."""
-        if self._line is not None:
-            line, self._line = self._line, None
-            line.leave(self._organization)
+        self._all.discard(self)
+        while self.lines:
+            self.lines.pop().leave(self.organization)
 
 
 class Line:
-    def __init__(self, provider: Provider, ask: "Callable[[Line, bool], None]") -> None:
-        self.slug = provider.slug
-        self.name = provider.name
-        self.limit = provider.max_concurrency
+    limit: int | None
+    queue_length: int
+    queue_wait_s: float
+
+    def __init__(self, key: str, limited: Provider | Endpoint, ask: "Callable[[Line, bool], None]") -> None:
+        self.key = key
+        self.name = limited.name if isinstance(limited, Provider) else f"{limited.model} at {limited.provider.name}"
         self.taken = 0
         self.held: dict[UUID, int] = {}
         self.waiting: OrderedDict[UUID, deque[asyncio.Future[None]]] = OrderedDict()
@@ -69,6 +77,15 @@ class Line:
         self.peak = 0
         self._idle: asyncio.TimerHandle | None = None
         self._ask = ask
+        self.follow(limited)
+
+    def follow(self, limited: Provider | Endpoint) -> None:
+        self.limit = limited.max_concurrency
+        length, wait = limited.queue_length, limited.queue_wait_s
+        self.queue_length = settings.QUEUE_LENGTH if length is None else length
+        self.queue_wait_s = settings.QUEUE_WAIT_S if wait is None else wait
+        if not self.queue_length or not self.queue_wait_s:
+            self.queue_length, self.queue_wait_s = 0, ANSWER_WAIT_S
 
     @property
     def usable(self) -> int:
@@ -76,16 +93,16 @@ class Line:
             return self.leased
         return self.share if self.is_alone else 0
 
-    def enter(self, organization: UUID) -> Slot | None:
-        """None: it must wait."""
+    def enter(self, organization: UUID) -> bool:
+        """False: it must wait."""
         if self.limit is not None and (self.waiting or self.taken >= self.usable):
-            return None
-        self._take(organization)
-        return Slot(self, organization)
+            return False
+        self.take(organization)
+        return True
 
-    async def wait(self, organization: UUID, patience: float) -> Slot:
+    async def wait(self, organization: UUID, patience: float) -> None:
         """Raises Full when the queue is, Late when its turn has not come within `patience` seconds."""
-        if self.length >= QUEUE_LENGTH:
+        if self.length >= self.queue_length + max((self.limit or 0) - self.taken, 0):
             self._make_room(organization)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._join(organization, turn)
@@ -102,7 +119,6 @@ class Line:
             raise
         finally:
             self._quit(organization, turn)
-        return Slot(self, organization)
 
     def leave(self, organization: UUID) -> None:
         self.taken -= 1
@@ -126,6 +142,11 @@ class Line:
         while self.waiting and (self.limit is None or self.taken < self.usable):
             self.admit(next(iter(self.waiting)))
 
+    def turn_away(self) -> None:
+        """Those for whom the queue is too short, now that it is known how many get in."""
+        while self.length > self.queue_length:
+            self._drop(self._longest())
+
     def admit(self, organization: UUID) -> None:
         """The first of this organization goes in."""
         turn = self.waiting[organization].popleft()
@@ -134,7 +155,7 @@ class Line:
         else:
             del self.waiting[organization]
         self.length -= 1
-        self._take(organization)
+        self.take(organization)
         turn.set_result(None)
 
     def newcomers(self) -> list[UUID]:
@@ -147,7 +168,7 @@ class Line:
             self.peak = self.taken
             self._ask(self, True)
 
-    def _take(self, organization: UUID) -> None:
+    def take(self, organization: UUID) -> None:
         self.taken += 1
         self.peak = max(self.peak, self.taken)
         self.held[organization] = self.held.get(organization, 0) + 1
@@ -173,45 +194,89 @@ class Line:
 
     def _make_room(self, organization: UUID) -> None:
         """The newest of who has most in a full queue gives way, unless that is who comes. Raises Full."""
-        most = max(self.waiting, key=lambda one: len(self.waiting[one]))
+        if not self.waiting:
+            raise Full(self.name)
+        most = self._longest()
         if len(self.waiting[most]) <= len(self.waiting.get(organization, ())) + 1:
             raise Full(self.name)
-        turn = self.waiting[most][-1]
-        self._quit(most, turn)
+        self._drop(most)
+
+    def _longest(self) -> UUID:
+        return max(self.waiting, key=lambda one: len(self.waiting[one]))
+
+    def _drop(self, organization: UUID) -> None:
+        turns = self.waiting[organization]
+        turn = turns.pop()
+        if not turns:
+            del self.waiting[organization]
+        self.length -= 1
         turn.set_exception(Full(self.name))
 
 
 class Slots:
-    """All lines of this process."""
+    """All places and lines of this process."""
 
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
-        self.lines: dict[str, Line] = {}
+        self.lines: dict[str | int, Line] = {}
+        """Of what has a limit, or had one: by a provider's slug, or the number of an endpoint's id."""
         self.asked: set[Line] = set()
         self.hungry: set[Line] = set()
         """Lines that could not let in all who waited when the leases were last asked for."""
         self.news = asyncio.Event()
+        self._taken: set[Slot] = set()
 
-    async def enter(self, provider: Provider, organization: UUID, patience: float) -> Slot:
-        """Raises UpstreamError (busy) when there is no place in time."""
-        line = self.line(provider)
-        return line.enter(organization) or await line.wait(organization, patience)
+    async def enter(self, endpoint: Endpoint, organization: UUID, patience: float = inf) -> Slot:
+        """Raises UpstreamError (busy) when there is no place in time, which is `patience` seconds at most."""
+        slot = Slot(endpoint, organization, self._taken)
+        if self.lines:
+            await self._wait(slot, patience)
+        self._taken.add(slot)
+        return slot
 
-    def line(self, provider: Provider) -> Line:
-        line = self.lines.get(provider.slug)
-        if line is None:
-            line = self.lines[provider.slug] = Line(provider, self._ask)
-        return line
+    async def _wait(self, slot: Slot, patience: float) -> None:
+        """For the endpoint first: a place at the provider, of which others have need, is taken to be used."""
+        began = time.monotonic()
+        try:
+            for key in keys(slot.endpoint):
+                line = self.lines.get(key)
+                if line is None:
+                    continue
+                if not line.enter(slot.organization):
+                    left = min(patience, line.queue_wait_s) - (time.monotonic() - began)
+                    await line.wait(slot.organization, max(left, 0))
+                slot.lines.append(line)
+            self._join_new_lines(slot)
+        except BaseException:
+            slot.leave()
+            raise
 
     def follow(self, snapshot: Snapshot) -> None:
         """The catalogue has changed: a limit holds from now on for all, those who wait included."""
-        for slug, line in self.lines.items():
-            provider = snapshot.providers.get(slug)
-            if provider is None or provider.max_concurrency == line.limit:
-                continue
-            line.limit = provider.max_concurrency
-            line.serve()
-            self._ask(line, True)
+        found = dict(limited(snapshot))
+        for key in self.lines.keys() & found.keys():
+            line = self.lines[key]
+            before = line.limit
+            line.follow(found[key])
+            if line.limit != before:
+                line.serve()
+                self._ask(line, True)
+            line.turn_away()
+        new = [key for key, one in found.items() if one.max_concurrency is not None and key not in self.lines]
+        for key in new:
+            one = found[key]
+            name = one.slug if isinstance(one, Provider) else f"endpoint:{one.id}"
+            self.lines[key] = Line(name, one, self._ask)
+        for slot in self._taken if new else ():
+            self._join_new_lines(slot)
+
+    def _join_new_lines(self, slot: Slot) -> None:
+        """Limits that came while it was under way or waited count it, too."""
+        for key in keys(slot.endpoint):
+            line = self.lines.get(key)
+            if line is not None and line not in slot.lines:
+                line.take(slot.organization)
+                slot.lines.append(line)
 
     def _ask(self, line: Line, is_urgent: bool) -> None:
         """Who waits already is looked after every moment; what is urgent does not wait for that."""
@@ -222,3 +287,14 @@ class Slots:
 
 def is_let_in(turn: "asyncio.Future[None]") -> bool:
     return turn.done() and not turn.cancelled() and turn.exception() is None
+
+
+def keys(endpoint: Endpoint) -> tuple[int, str]:
+    return endpoint.id.int, endpoint.provider.slug
+
+
+def limited(snapshot: Snapshot) -> Iterator[tuple[str | int, Provider | Endpoint]]:
+    yield from snapshot.providers.items()
+    for model in snapshot.models.values():
+        for endpoint in model.endpoints:
+            yield endpoint.id.int, endpoint

@@ -26,11 +26,11 @@ class CredentialInline(admin.StackedInline):  # type: ignore[type-arg]  # generi
 class ProviderAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = ProviderForm
     list_display = (
-        *("slug", "name", "wire", "is_enabled", "is_draining", "weight"),
+        *("slug", "name", "wire", "is_enabled", "is_draining", "weight", "max_concurrency"),
         *("key", "refused_at", "endpoints", "trains_on_data", "retention_days"),
     )
     actions = ("switch_key_on",)
-    list_editable = ("is_enabled", "is_draining", "weight")
+    list_editable = ("is_enabled", "is_draining", "weight", "max_concurrency")
     list_filter = (
         *("is_enabled", "is_draining", ("refused_at", admin.EmptyFieldListFilter)),
         *("wire", "trains_on_data", "retention_days"),
@@ -40,13 +40,15 @@ class ProviderAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     readonly_fields = ("refused_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("slug", "name", "is_enabled", "is_draining", "weight", "refused_at", "updated_at")}),
-        (
-            "How it is called",
-            {"fields": ("wire", "base_url", "api_key_env", "max_concurrency", "passthrough", "quirks")},
-        ),
+        ("Limits", {"fields": ("max_concurrency", "queue_length", "queue_wait_s")}),
+        ("How it is called", {"fields": ("wire", "base_url", "api_key_env", "passthrough", "quirks")}),
         ("Data policy", {"fields": ("trains_on_data", "retention_days", "headquarters", "datacenters")}),
         ("Links", {"fields": ("privacy_policy_url", "terms_of_service_url", "status_page_url")}),
     )
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        refusals.forgive(Provider.objects.filter(pk=form.instance.pk))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         queryset = Provider.objects.select_related("credential").annotate(endpoint_count=Count("endpoints"))
@@ -76,6 +78,10 @@ class CredentialAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("provider__slug", "provider__name")
     autocomplete_fields = ("provider",)
     fields = ("provider", "secret", "hint", "updated_at")
+
+    def save_model(self, request: HttpRequest, obj: Credential, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        refusals.forgive(Provider.objects.filter(pk=obj.provider_id))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         # The ciphertext does not decrypt beside another provider.
@@ -180,9 +186,9 @@ class EndpointAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     form = EndpointForm
     list_display = (
         *("model", "tag", "upstream_model", "quantization", "prompt_price", "completion_price"),
-        *("is_enabled", "is_draining", "weight"),
+        *("is_enabled", "is_draining", "weight", "max_concurrency"),
     )
-    list_editable = ("is_enabled", "is_draining", "weight")
+    list_editable = ("is_enabled", "is_draining", "weight", "max_concurrency")
     list_filter = ("is_enabled", "is_draining", PricedFilter, "provider", "quantization")
     search_fields = ("model__slug", "model__name", "tag", "upstream_model", "provider__name")
     autocomplete_fields = ("model", "provider")

@@ -103,15 +103,8 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the
         model = models.Provider
         fields = (
             *("slug", "name", "is_enabled", "is_draining", "weight", "wire", "base_url", "api_key_env"),
-            *(
-                "max_concurrency",
-                "passthrough",
-                "quirks",
-                "trains_on_data",
-                "retention_days",
-                "headquarters",
-                "datacenters",
-            ),
+            *("max_concurrency", "queue_length", "queue_wait_s", "passthrough", "quirks"),
+            *("trains_on_data", "retention_days", "headquarters", "datacenters"),
             *("privacy_policy_url", "terms_of_service_url", "status_page_url"),
         )
 
@@ -181,7 +174,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = (
             *("model", "provider", "tag", "upstream_model", "is_enabled", "is_draining", "weight", "service_tier"),
             *("context_length", "max_prompt_tokens", "max_completion_tokens", "quantization", "supported_parameters"),
-            "first_token_timeout_s",
+            *("first_token_timeout_s", "max_concurrency", "queue_length", "queue_wait_s"),
         )
 
 

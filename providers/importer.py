@@ -9,6 +9,7 @@ from django.db.models import Model as Row
 
 from accounts import audit
 from accounts.encryption import DecryptionError
+from providers import refusals
 from providers.adapters import WIRES
 from providers.catalogue.format import EndpointRow, ModelRow, PriceRow, ProviderRow, parse
 from providers.models import Credential, Endpoint, Model, Price, Provider
@@ -62,6 +63,7 @@ def _credential(provider: Provider, api_key: str, counts: Counts) -> None:
         return
     credential.set_secret(api_key)
     credential.save()
+    refusals.forgive(Provider.objects.filter(pk=provider.pk))
     counts["credential"] += 1
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 
@@ -37,6 +37,20 @@ class Steered(models.Model):
         db_default=False,
         help_text="Takes no new requests; those under way go on, and it stays in the catalogue.",
     )
+    max_concurrency = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Requests in flight at once, over all processes. Empty: no limit.",
+    )
+    queue_length = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Of each process, requests that wait beyond that limit; 0: none. Empty: QUEUE_LENGTH.",
+    )
+    queue_wait_s = models.PositiveIntegerField(
+        "queue wait (seconds)", null=True, blank=True, help_text="How long they wait at most. Empty: QUEUE_WAIT_S."
+    )
 
     class Meta:
         abstract = True
@@ -53,7 +67,6 @@ class Provider(Steered):
         max_length=100, blank=True, help_text="Variable that holds the key; wins over a stored credential."
     )
     is_enabled = models.BooleanField(default=True)
-    max_concurrency = models.PositiveIntegerField(null=True, blank=True, help_text="Requests in flight at once.")
     passthrough = models.BooleanField(default=False, help_text="Send request fields that we do not know.")
     quirks = models.JSONField(default=dict, blank=True, help_text="How it departs from its wire (docs/catalogue.md).")
 

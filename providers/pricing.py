@@ -119,8 +119,13 @@ class Price(Struct, frozen=True, dict=True):
 
     def expected(self, prompt_tokens: int, completion_tokens: float) -> float:
         """For comparing endpoints: pico-USD of plain text."""
-        rates = self._step(prompt_tokens).rates
-        return prompt_tokens * rates.prompt + completion_tokens * rates.completion + rates.request
+        prompt, completion, request = self.flat or plain(self._step(prompt_tokens).rates)
+        return prompt_tokens * prompt + completion_tokens * completion + request
+
+    @cached_property
+    def flat(self) -> tuple[int, int, int] | None:
+        """A token of prompt, one of completion, a request: None where the prompt's length makes a difference."""
+        return plain(self.steps[0].rates) if len(self.steps) == 1 else None
 
     @cached_property
     def is_free(self) -> bool:
@@ -195,6 +200,10 @@ class Price(Struct, frozen=True, dict=True):
     @cached_property
     def _kept(self) -> dict[tuple[bool, ...], "Price"]:
         return {}
+
+
+def plain(rates: Rates) -> tuple[int, int, int]:
+    return rates.prompt, rates.completion, rates.request
 
 
 def nano(pico: int) -> int:

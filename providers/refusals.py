@@ -1,6 +1,8 @@
 """A credential that its provider refuses is switched off, and whoever runs this is told."""
 
 import logging
+import os
+from collections.abc import Mapping
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -10,7 +12,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from providers import models
+from providers import models, snapshot
 from providers.snapshot import Provider
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,16 @@ def switch_off(provider: Provider) -> bool:
 def switch_on(rows: QuerySet[models.Provider]) -> int:
     """How many were off."""
     return rows.exclude(refused_mark="").update(refused_mark="", refused_at=None)
+
+
+def forgive(rows: QuerySet[models.Provider], environment: Mapping[str, str] = os.environ) -> int:
+    """Those that have another key by now are asked again already: nothing is to tell of the old one. How many were."""
+    other = []
+    for row in rows.exclude(refused_mark="").select_related("credential"):
+        mark = snapshot.provider(row, environment).secret_mark
+        if mark and mark != row.refused_mark:
+            other.append(row.pk)
+    return switch_on(models.Provider.objects.filter(pk__in=other)) if other else 0
 
 
 def tell(row: models.Provider) -> None:

@@ -23,6 +23,7 @@ from providers.quirks import PLAIN, Quirks
 logger = logging.getLogger(__name__)
 
 TEXT = frozenset({"text"})
+EMBEDDINGS = frozenset({"embeddings"})
 VERSION = re.compile(r"[vkm]?([0-9]+(?:\.[0-9]+)*)")
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -49,6 +50,9 @@ class Provider(Struct, frozen=True):
     """By which a secret is known again, and nothing more."""
     weight: float = 1.0
     is_draining: bool = False
+    queue_length: int | None = None
+    """None, here and below, is what settings say."""
+    queue_wait_s: int | None = None
 
     @property
     def is_zdr(self) -> bool:
@@ -82,6 +86,10 @@ class Endpoint(Struct, frozen=True):
     inputs: frozenset[str] = TEXT
     outputs: frozenset[str] = TEXT
     allows_distillation: bool = False
+    max_concurrency: int | None = None
+    """Its own, beside its provider's."""
+    queue_length: int | None = None
+    queue_wait_s: int | None = None
     names: frozenset[str] = frozenset()
     """What clients may call it, in lower case: its tag, and its provider's slug and name with all that is theirs."""
 
@@ -120,6 +128,9 @@ class Model(Struct, frozen=True):
     least_context: int = 0
     """Tokens of prompt and answer that all of them take."""
     least_prompt: int = 0
+    least_completion: int = 0
+    writes: bool = False
+    """All of them answer with something that is no embedding."""
     shared_parameters: frozenset[str] = frozenset()
     """Those that all of them list."""
 
@@ -133,6 +144,9 @@ class Model(Struct, frozen=True):
         force_setattr(self, "least_context", min(contexts, default=0))
         prompts = [one.max_prompt_tokens or one.context_length for one in accepting]
         force_setattr(self, "least_prompt", min(prompts, default=0))
+        completions = [one.max_completion_tokens or one.context_length for one in accepting]
+        force_setattr(self, "least_completion", min(completions, default=0))
+        force_setattr(self, "writes", all(one.outputs != EMBEDDINGS for one in accepting))
         listed = [one.supported_parameters for one in accepting]
         force_setattr(self, "shared_parameters", frozenset.intersection(*listed) if listed else frozenset())
 
@@ -237,6 +251,8 @@ def provider(row: models.Provider, environment: Mapping[str, str]) -> Provider:
         status_page_url=row.status_page_url,
         weight=row.weight / 100,
         is_draining=row.is_draining,
+        queue_length=row.queue_length,
+        queue_wait_s=row.queue_wait_s,
     )
 
 
@@ -282,6 +298,9 @@ def endpoint(row: models.Endpoint, found: Provider, at: Price | None) -> Endpoin
         inputs=frozenset(row.model.input_modalities),
         outputs=frozenset(row.model.output_modalities),
         allows_distillation=bool(row.model.allows_distillation),
+        max_concurrency=row.max_concurrency,
+        queue_length=row.queue_length,
+        queue_wait_s=row.queue_wait_s,
     )
 
 

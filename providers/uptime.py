@@ -8,6 +8,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 from msgspec import Struct
 
+from providers import refusals
+from providers.errors import FAULTS
 from providers.models import Endpoint, Incident, Probe, Provider, Uptime
 from providers.statistics import Tally
 
@@ -96,6 +98,8 @@ def judge(minutes: Minutes) -> None:
 
 def providers_down() -> dict[Down, str]:
     """Those that the last probes found down, and those that refuse their key."""
+    # A variable may hold another one since.
+    refusals.forgive(Provider.objects.all())
     found: dict[Down, str] = {}
     for row in Provider.objects.filter(is_enabled=True):
         probes = last_probes(row.pk)
@@ -118,7 +122,7 @@ def endpoints_down(minutes: Minutes) -> dict[Down, str]:
     for endpoint, tally in recent(minutes).items():
         total = tally.successes + tally.faults
         if endpoint in owners and tally.faults >= DOWN_AT and tally.successes < DOWN_BELOW * total:
-            label = max(tally.errors, key=lambda one: tally.errors[one]).replace("_", " ")
+            label = max(FAULTS & tally.errors.keys(), key=lambda one: (tally.errors[one], one)).replace("_", " ")
             found[Down(owners[endpoint], endpoint)] = f"{tally.faults} of {total} requests failed: {label}"
     return found
 

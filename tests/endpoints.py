@@ -1,27 +1,15 @@
 """The catalogue as the router knows it, for tests that need no database."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from gateway import parse
-from gateway.routing.live import UNKNOWN, EndpointView
 from providers import quirks
 from providers.canonical import Request
 from providers.pricing import Price
 from providers.snapshot import Endpoint, Model, Provider, Snapshot
-
-
-class Seen:
-    """What is known of endpoints."""
-
-    def __init__(self, views: Mapping[UUID, EndpointView]) -> None:
-        self.views = views
-
-    def of(self, endpoint_id: UUID) -> EndpointView:
-        return self.views.get(endpoint_id, UNKNOWN)
 
 
 def provider(slug: str, **fields: Any) -> Provider:

@@ -176,7 +176,7 @@ def origin(request: LeanRequest) -> Origin:
         app_title=header(b"x-openrouter-title") or header(b"x-title"),
         user_agent=header(b"user-agent"),
         session_id=header(b"x-session-id"),
-        wants_metadata=metadata == "enabled",
+        wants_metadata=metadata.lower() == "enabled",
         path=request.path,
         idempotency_key=header(b"idempotency-key"),
     )

@@ -7,7 +7,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from gateway.errors import ApiError
-from gateway.routing.live import Percentiles, View
+from gateway.routing.live import UNKNOWN, Percentiles, Views
 from providers.models import INPUT_MODALITIES, OUTPUT_MODALITIES
 from providers.pricing import PICO, Price
 from providers.snapshot import Endpoint, Model, Provider
@@ -36,7 +36,7 @@ Keep = Callable[[Model], bool]
 class Known(Struct, frozen=True):
     """What sorting may ask for beside the catalogue."""
 
-    view: View
+    views: Views
     tokens: Callable[[], Mapping[str, int]]
     """Used in the last seven days, by model; asked for when it is needed."""
 
@@ -211,11 +211,16 @@ def by_popularity(model: Model, known: Known) -> float:
 
 
 def by_speed(model: Model, known: Known) -> float:
-    return min((-seen.p50 for seen in measured(model, lambda at: known.view.of(at.id).throughput)), default=0)
+    return min(
+        (-seen.p50 for seen in measured(model, lambda at: known.views.get(at.id.int, UNKNOWN).throughput)), default=0
+    )
 
 
 def by_latency(model: Model, known: Known) -> float:
-    return min((seen.p50 for seen in measured(model, lambda at: known.view.of(at.id).latency)), default=float("inf"))
+    return min(
+        (seen.p50 for seen in measured(model, lambda at: known.views.get(at.id.int, UNKNOWN).latency)),
+        default=float("inf"),
+    )
 
 
 def measured(model: Model, figure_of: Callable[[Endpoint], Percentiles | None]) -> list[Percentiles]:

@@ -14,10 +14,11 @@ from rest_framework.response import Response
 from accounts.models import ApiKey
 from billing import usage
 from gateway.api.authentication import required
-from gateway.api.model_query import FILTERS, SORTS, Known, select
+from gateway.api.model_query import FILTERS, SORTS, Known
+from gateway.api.offered import ABOUT, named, offered, row
 from gateway.api.openapi import describe, text
 from gateway.api.parameters import flag, number
-from gateway.api.rows import architecture, endpoint_row, model_row, provider_row
+from gateway.api.rows import architecture, endpoint_row, provider_row
 from gateway.api.shapes.catalogue import (
     EndpointList,
     ModelCount,
@@ -28,7 +29,6 @@ from gateway.api.shapes.catalogue import (
 )
 from gateway.errors import ApiError
 from gateway.pipeline import Services
-from gateway.routing.live import View
 from gateway.routing.monitor import Monitor
 from providers.models import Uptime
 from providers.snapshot import EMPTY, Model, Snapshot
@@ -58,7 +58,8 @@ RSS = text("use_rss", "The list as RSS.", enum=["true", "false"])
 @api_view(["GET"])
 def list_models(request: Request) -> Response | HttpResponse:
     if flag(request, "use_rss"):
-        return feed(selected(request))
+        # An alias is no news, nor a router.
+        return feed([model for model in selected(request) if model.slug in snapshot(request).models])
     return listed(request, selected(request))
 
 
@@ -66,7 +67,7 @@ def list_models(request: Request) -> Response | HttpResponse:
 @api_view(["GET"])
 def count_models(request: Request) -> Response:
     outputs = request.query_params.get("output_modalities", "text")
-    models = select(snapshot(request).models.values(), {"output_modalities": outputs}, known(monitor(request)))
+    models = offered(snapshot(request), {"output_modalities": outputs}, known(monitor(request)))
     return Response({"data": {"count": len(models)}})
 
 
@@ -87,23 +88,25 @@ def list_embedding_models(request: Request) -> Response:
 @describe("Models", "One model", OneModel, is_public=True)
 @api_view(["GET"])
 def one_model(request: Request, author: str, slug: str) -> Response:
-    model = snapshot(request).models.get(without_routing(author, slug))
+    found = snapshot(request)
+    model = named(found, without_routing(author, slug))
     if model is None or not model.routable:
         raise ApiError(404, f"There is no model {author}/{slug}.")
-    return Response({"data": model_row(model)})
+    return Response({"data": row(model, found)})
 
 
 @describe("Models", "A model's endpoints", OneModelEndpoints, is_public=True)
 @api_view(["GET"])
 def list_endpoints(request: Request, author: str, slug: str) -> Response:
-    """A routing suffix is dropped; a catalogue suffix without a row is an empty list, not an error."""
-    models = snapshot(request).models
+    """A routing suffix is dropped; a catalogue suffix without a row is an empty list, not an error. So is a router."""
+    catalogue = snapshot(request)
     base = f"{author}/{slug.partition(':')[0]}"
     found = without_routing(author, slug)
-    model = models.get(found)
-    if model is None and (found == base or base not in models):
+    model = named(catalogue, found)
+    if model is None and (found == base or base not in catalogue.models):
         raise ApiError(404, f"There is no model {author}/{slug}.")
-    shown = model or models[base]
+    shown = model or catalogue.models[base]
+    is_one = model is not None and model.slug not in ABOUT
     day = Uptime.objects.last_day("endpoint")
     return Response(
         {
@@ -115,7 +118,7 @@ def list_endpoints(request: Request, author: str, slug: str) -> Response:
                 "architecture": architecture(shown),
                 "endpoints": [
                     endpoint_row(endpoint, shown, monitor(request).figures(endpoint.id, day.get(endpoint.id)))
-                    for endpoint in (model.routable if model else [])
+                    for endpoint in (shown.routable if is_one else [])
                 ],
             }
         }
@@ -155,7 +158,7 @@ def snapshot(request: Request) -> Snapshot:
 
 def selected(request: Request, **fixed: str) -> list[Model]:
     asked = {name: request.query_params[name] for name in request.query_params}
-    return select(snapshot(request).models.values(), asked | fixed, known(monitor(request)))
+    return offered(snapshot(request), asked | fixed, known(monitor(request)))
 
 
 def listed(request: Request, models: list[Model]) -> Response:
@@ -170,7 +173,8 @@ def listed(request: Request, models: list[Model]) -> Response:
             following = request.query_params.copy()
             following["offset"], following["limit"] = str(offset + limit), str(limit)
             link = f"{request.path}?{following.urlencode()}"
-    rows = [model_row(model) for model in models]
+    found = snapshot(request)
+    rows = [row(model, found) for model in models]
     return Response({"data": rows, "links": {"next": link}, "total_count": total})
 
 
@@ -184,8 +188,8 @@ def without_routing(author: str, slug: str) -> str:
     return ":".join([f"{author}/{base}", *(suffix for suffix in suffixes if suffix not in ROUTING_VARIANTS)])
 
 
-def known(view: View) -> Known:
-    return Known(view, lambda: popularity(int(monotonic() // POPULARITY_SECONDS)))
+def known(monitor: Monitor) -> Known:
+    return Known(monitor.views, lambda: popularity(int(monotonic() // POPULARITY_SECONDS)))
 
 
 @lru_cache(maxsize=1)

@@ -91,7 +91,7 @@ def endpoint_row(endpoint: Endpoint, model: Model, figures: Figures) -> dict[str
         "throughput_last_30m": figures.throughput,
         "supports_implicit_caching": bool(endpoint.price and endpoint.price.input_cache_read is not None),
         "native_tools": {},
-        "service_tier": None,
+        "service_tier": endpoint.service_tier or None,
         "supports_diarization": False,
         "supports_tool_choice": dict.fromkeys(("auto", "function", "none", "required"), "tool_choice" in choices),
     }

@@ -68,6 +68,10 @@ def provider(request: HttpRequest, slug: str) -> HttpResponse:
 
 def rows(snapshot: Snapshot) -> list[Row]:
     served = endpoints_of(snapshot)
+    troubled = set(Incident.objects.open().values_list("provider__slug", flat=True))
+    for slug in troubled & snapshot.providers.keys():
+        # It may be out of service altogether.
+        served.setdefault(slug, [])
     states, day = uptime.states(served), Uptime.objects.last_day(BY_PROVIDER)
     histories = uptime.histories(BY_PROVIDER, served)
     return [

@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from accounts.policy import Policy
+from accounts.policy import NO_POLICY, Policy
 from gateway.routing import parameters
 from gateway.routing.bounds import Size
+from gateway.routing.preferences import NONE
 from providers.canonical import ProviderPreferences, Request
 from providers.preferences import MaxPrice
 from providers.pricing import PICO
-from providers.snapshot import Endpoint, Model
+from providers.snapshot import EMBEDDINGS, Endpoint, Model
 
 MILLION = 10**6
-EMBEDDINGS = frozenset({"embeddings"})
 
 
 class Filter(Struct, frozen=True):
@@ -29,6 +29,16 @@ class Filter(Struct, frozen=True):
     """Whether another path would ask such an endpoint."""
 
 
+WRITES = Filter(
+    "output_modalities",
+    "model",
+    "it makes embeddings only; POST /api/v1/embeddings asks for them",
+    lambda endpoint: endpoint.outputs != EMBEDDINGS,
+    lambda model: model.writes,
+    is_of_path=True,
+)
+
+
 def filters(request: Request, preferences: ProviderPreferences, policy: Policy, size: Size) -> list[Filter]:
     """Those that this request needs, in the order in which they are applied."""
     return [
@@ -40,6 +50,28 @@ def filters(request: Request, preferences: ProviderPreferences, policy: Policy, 
         # Of many texts each has the context for itself.
         *(() if request.embedding else of_length(size)),
     ]
+
+
+def are_needless(request: Request, preferences: ProviderPreferences, policy: Policy, size: Size) -> bool:
+    """Whether none but those of length apply, and that of the path."""
+    return (
+        preferences is NONE
+        and policy is NO_POLICY
+        and not size.inputs
+        and not request.chat.modalities
+        and request.embedding is None
+    )
+
+
+def suit(model: Model, size: Size) -> bool:
+    """Whether no endpoint of it falls out by length or path."""
+    prompt, answer = size.expected_prompt, size.output_limit or 0
+    return (
+        prompt + answer <= model.least_context
+        and prompt <= model.least_prompt
+        and answer <= model.least_completion
+        and model.writes
+    )
 
 
 def folded(names: Iterable[str]) -> frozenset[str]:
@@ -135,9 +167,7 @@ def of_content(request: Request, size: Size) -> list[Filter]:
         makes_them = lambda endpoint: "embeddings" in endpoint.outputs  # noqa: E731
         found.append(Filter("output_modalities", "model", advice, makes_them, is_of_path=True))
         return found
-    advice = "it makes embeddings only; POST /api/v1/embeddings asks for them"
-    writes = lambda endpoint: endpoint.outputs != EMBEDDINGS  # noqa: E731
-    found.append(Filter("output_modalities", "model", advice, writes, is_of_path=True))
+    found.append(WRITES)
     outputs = frozenset(request.chat.modalities or ()) - {"text"}
     if outputs:
         advice = f"none answers with {', '.join(sorted(outputs))}; ask another model or change modalities"
@@ -162,5 +192,6 @@ def of_length(size: Size) -> list[Filter]:
     if answer:
         advice = f"none answers with {answer} tokens; lower max_tokens"
         keeps = lambda endpoint: answer <= (endpoint.max_completion_tokens or answer)  # noqa: E731
-        found.append(Filter("max_tokens", "max_tokens", advice, keeps))
+        spares = lambda model: answer <= model.least_completion  # noqa: E731
+        found.append(Filter("max_tokens", "max_tokens", advice, keeps, spares))
     return found

@@ -1,7 +1,6 @@
 """What the router knows of endpoints at this moment: read from memory, kept fresh by others."""
 
-from typing import Protocol
-from uuid import UUID
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -30,18 +29,6 @@ class EndpointView(Struct, frozen=True):
 UNKNOWN = EndpointView()
 
 
-class View(Protocol):
-    """Asked several times for each endpoint of a request. Keys of a table are best `endpoint_id.int`: a UUID's own
-    hash runs in Python."""
-
-    def of(self, endpoint_id: UUID) -> EndpointView: ...
-
-
-class NoView:
-    """Nothing is known of any endpoint."""
-
-    def of(self, endpoint_id: UUID) -> EndpointView:
-        return UNKNOWN
-
-
-EMPTY: View = NoView()
+Views = Mapping[int, EndpointView]
+"""By the number of an endpoint's id, as a UUID's own hash runs in Python. Of who is not in it nothing is known."""
+EMPTY: Views = {}

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.generation import MILLISECONDS, Generation
 from gateway.routing.breaker import Breakers
+from gateway.routing.calls import are_valid
 from gateway.routing.live import UNKNOWN, EndpointView
 from gateway.routing.refusals import Refusals
 from gateway.routing.stats import Statistics
@@ -16,7 +17,6 @@ from providers.snapshot import Endpoint, Snapshot
 from providers.statistics import Percentiles, note, percentiles
 
 LEAST_S = 0.001
-decode = msgspec.json.Decoder().decode
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -39,15 +39,12 @@ class Monitor:
         self.refusals = Refusals()
         self.news = asyncio.Event()
         """Something that the other processes should know at once."""
-        # By the number of the id: a UUID's own hash runs in Python.
-        self._views: dict[int, EndpointView] = {}
-
-    def of(self, endpoint_id: UUID) -> EndpointView:
-        return self._views.get(endpoint_id.int, UNKNOWN)
+        self.views: dict[int, EndpointView] = {}
+        """What the router reads."""
 
     def figures(self, endpoint: UUID, day: float | None = None) -> Figures:
         """`day`: the uptime of a day, which is not kept here."""
-        view = self.of(endpoint)
+        view = self.views.get(endpoint.int, UNKNOWN)
         half_hour = self.statistics.last_thirty(endpoint)
         return Figures(
             status=-2 if view.is_open else -1 if view.had_outage else 0,
@@ -112,8 +109,8 @@ class Monitor:
         self.breakers.forget(exempt)
         self.breakers.forget(self.breakers.all.keys() - endpoints.keys())
         self.refusals.follow(endpoints, exempt)
-        for gone in self._views.keys() - {id_.int for id_ in endpoints}:
-            del self._views[gone]
+        for gone in self.views.keys() - {id_.int for id_ in endpoints}:
+            del self.views[gone]
 
     def refresh(self) -> None:
         """Makes the views of what has changed."""
@@ -141,23 +138,10 @@ class Monitor:
             valid_calls=tally.valid_calls,
         )
         if view == UNKNOWN:
-            self._views.pop(endpoint.int, None)
+            self.views.pop(endpoint.int, None)
         else:
-            self._views[endpoint.int] = view
+            self.views[endpoint.int] = view
 
 
 def asdict(found: Percentiles | None) -> dict[str, float] | None:
     return msgspec.structs.asdict(found) if found else None
-
-
-def are_valid(generation: Generation) -> bool:
-    """Each call names a function that was offered, with arguments that are JSON."""
-    offered = {tool.function.name for tool in generation.request.chat.tools or () if tool.function}
-    for call in generation.calls.values():
-        if call.name not in offered:
-            return False
-        try:
-            decode("".join(call.arguments) or "{}")
-        except (msgspec.DecodeError, RecursionError):
-            return False
-    return True

@@ -3,7 +3,7 @@
 Filters, then for each model an order by price or preference, the rest behind as fallbacks (reference §4).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from random import Random
 
@@ -12,7 +12,8 @@ from msgspec import Struct
 from accounts.policy import NO_POLICY, Policy
 from gateway.routing import live, parameters, routers
 from gateway.routing.bounds import Size
-from gateway.routing.live import View
+from gateway.routing.filters import suit
+from gateway.routing.live import Views
 from gateway.routing.nothing import nothing_left
 from gateway.routing.ranking import Ranking, Seen, looked_up, ranked, with_the_unfit_last
 from gateway.routing.requested import Asked, asked, parsed
@@ -40,7 +41,7 @@ class Group(Struct, frozen=True):
     """A model that may answer, and its endpoints that may."""
 
     asked: Asked
-    endpoints: list[Endpoint]
+    endpoints: Sequence[Endpoint]
 
 
 def plan(
@@ -49,7 +50,7 @@ def plan(
     size: Size,
     random: Random,
     *,
-    view: View = live.EMPTY,
+    views: Views = live.EMPTY,
     policy: Policy = NO_POLICY,
     stuck: Place | None = None,
 ) -> Plan:
@@ -60,8 +61,8 @@ def plan(
     if not any(group.endpoints for group in groups):
         models = [group.asked.model for group in groups] or list(snapshot.writers)
         raise nothing_left(slugs, models, wanted.filters)
-    candidates = in_order(groups, wanted, view, random, stuck)
-    considered = sum(len(group.asked.model.accepting) for group in groups)
+    candidates = in_order(groups, wanted, views, random, stuck)
+    considered = sum([len(group.asked.model.accepting) for group in groups])
     return Plan([endpoint for endpoint, _ in candidates], strategy(slugs[0], snapshot), considered)
 
 
@@ -100,12 +101,13 @@ def picked(slug: str, models: list[Model], wanted: Wanted, *, is_strict: bool) -
     return groups
 
 
-def survivors(model: Asked, wanted: Wanted, *, is_strict: bool = False) -> list[Endpoint]:
+def survivors(model: Asked, wanted: Wanted, *, is_strict: bool = False) -> Sequence[Endpoint]:
     """The endpoints of one model that pass every filter, narrowed to those that take what is wished for."""
-    left = list(eligible(model, wanted))
-    for one in wanted.filters:
-        if one.spares is None or not one.spares(model.model):
-            left = list(filter(one.keeps, left))
+    left = eligible(model, wanted)
+    if not (wanted.is_plain and suit(model.model, wanted.size)):
+        for one in wanted.filters:
+            if one.spares is None or not one.spares(model.model):
+                left = list(filter(one.keeps, left))
     for parameter in parameters.wished(wanted.request.chat):
         if parameter not in model.model.shared_parameters:
             able = [endpoint for endpoint in left if parameter in parameters.takes(endpoint)]
@@ -116,7 +118,7 @@ def survivors(model: Asked, wanted: Wanted, *, is_strict: bool = False) -> list[
     return left
 
 
-def eligible(model: Asked, wanted: Wanted) -> Iterable[Endpoint]:
+def eligible(model: Asked, wanted: Wanted) -> Sequence[Endpoint]:
     """A service tier's endpoints only for who asks for the tier or spells out their tag."""
     found = model.model
     if not found.tiers:
@@ -125,9 +127,9 @@ def eligible(model: Asked, wanted: Wanted) -> Iterable[Endpoint]:
     return [one for one in found.accepting if one.service_tier in tiers or one.tag.casefold() in wanted.named]
 
 
-def in_order(groups: list[Group], wanted: Wanted, view: View, random: Random, stuck: Place | None) -> list[Seen]:
+def in_order(groups: list[Group], wanted: Wanted, views: Views, random: Random, stuck: Place | None) -> list[Seen]:
     chosen = wanted.preferences
-    seen = [looked_up(group.endpoints, view) for group in groups]
+    seen = [looked_up(group.endpoints, views) for group in groups]
     if isinstance(chosen.sort, Sort) and chosen.sort.partition == "none":
         parts = [ranked(list(chain.from_iterable(seen)), ranking(groups[0].asked, wanted), wanted.size, random)]
     else:

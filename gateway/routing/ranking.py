@@ -1,14 +1,14 @@
 """In which order endpoints that may answer are tried (reference §4)."""
 
 from collections.abc import Callable, Iterable, Sequence
-from math import log
+from math import inf, log
 from random import Random
 from statistics import median
 
 from msgspec import Struct
 
 from gateway.routing.bounds import Size
-from gateway.routing.live import EndpointView, View
+from gateway.routing.live import UNKNOWN, EndpointView, Views
 from providers.canonical import ProviderPreferences
 from providers.preferences import Cutoffs, SortBy
 from providers.snapshot import Endpoint
@@ -16,7 +16,10 @@ from providers.snapshot import Endpoint
 # What an answer is expected to have of which nothing is known, for comparing prices only.
 EXPECTED_COMPLETION = 512.0
 MILLISECONDS = 1000
-UNKNOWN = float("inf")
+UNLIMITED = UNMEASURED = inf
+# Between what goes before and what comes after in the draw: the logarithm of any luck and price is below 100.
+PAID, RANK, NO_WEIGHT, OUTAGE, OPEN = 1e3, 1e4, 1e5, 1e6, 1e7
+LEAST_LUCK = 2.0**-53
 GOOD, UNTOLD, BAD = range(3)
 FEWEST_COMPARED = 4
 DEVIATIONS = 1.5
@@ -36,9 +39,9 @@ class Ranking(Struct, frozen=True):
     uses_tools: bool = False
 
 
-def looked_up(endpoints: Iterable[Endpoint], view: View) -> list[Seen]:
-    of = view.of
-    return [(endpoint, of(endpoint.id)) for endpoint in endpoints]
+def looked_up(endpoints: Iterable[Endpoint], views: Views) -> list[Seen]:
+    get = views.get
+    return [(endpoint, get(endpoint.id.int, UNKNOWN)) for endpoint in endpoints]
 
 
 def ranked(found: list[Seen], how: Ranking, size: Size, random: Random) -> list[Seen]:
@@ -91,17 +94,27 @@ def in_order(names: Sequence[str]) -> Callable[[Endpoint, EndpointView], Key]:
 def drawn(found: list[Seen], size: Size, random: Random, ranks: Sequence[int] | None = None) -> list[Seen]:
     """Without replacement, each time with weight 1/price², the lower ranks first.
 
-    What is free comes before, evenly; what the operator gave no weight or had an outage comes after.
+    What is free comes before, evenly; what the operator gave no weight, had an outage or must not be asked comes after.
     """
-    keyed = []
+    # Exponential races: the smallest -ln(u)/weight is a weighted draw, and sorting by it is the whole sequence. In
+    # logarithms, so that one number says the rest, too: what goes before is further away than any luck.
     draw = random.random
-    for index, (asked, (endpoint, seen)) in enumerate(zip(prices(found, size), found, strict=True)):
+    keys = []
+    for (endpoint, seen), cost in zip(found, prices(found, size), strict=True):
+        key = log(-log(1.0 - (draw() or LEAST_LUCK)))
+        if cost > 0:
+            key += 2.0 * log(cost) + PAID
         weight = endpoint.weight
-        # Exponential races: the smallest -ln(u)/weight is a weighted draw, and sorting by it is the whole sequence.
-        time = -log(1.0 - draw()) * (asked * asked or 1) / (weight or 1)
-        keyed.append((seen.had_outage, not weight, ranks[index] if ranks else 0, asked > 0, time, index))
-    keyed.sort()
-    return [found[entry[5]] for entry in keyed]
+        if weight != 1.0:
+            key += NO_WEIGHT if not weight else -log(weight)
+        if seen.had_outage:
+            key += OUTAGE
+        if seen.is_open:
+            key += OPEN
+        keys.append(key)
+    if ranks is not None:
+        keys = [key + RANK * rank for key, rank in zip(keys, ranks, strict=True)]
+    return [found[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 def grades(found: list[Seen]) -> list[int]:
@@ -122,26 +135,29 @@ def grades(found: list[Seen]) -> list[int]:
 def prices(found: Iterable[Seen], size: Size) -> list[float]:
     """What this request is expected to cost at each, pico-USD."""
     prompt, answers = size.expected_prompt, size.answers
-    limit = UNKNOWN if size.output_limit is None else size.output_limit
+    limit = UNLIMITED if size.output_limit is None else size.output_limit
     costs = []
     for endpoint, seen in found:
-        mean = seen.mean_completion
-        completion = EXPECTED_COMPLETION if mean is None else mean
         price = endpoint.price
         if price is None:
             costs.append(0.0)
             continue
+        mean = seen.mean_completion
+        completion = EXPECTED_COMPLETION if mean is None else mean
         completion = answers * (completion if completion < limit else limit)
-        costs.append(price.expected(prompt, completion))
+        if flat := price.flat:
+            costs.append(prompt * flat[0] + completion * flat[1] + flat[2])
+        else:
+            costs.append(price.expected(prompt, completion))
     return costs
 
 
 def slowness(seen: EndpointView) -> float:
-    return -seen.throughput.p50 if seen.throughput else UNKNOWN
+    return -seen.throughput.p50 if seen.throughput else UNMEASURED
 
 
 def lateness(seen: EndpointView) -> float:
-    return seen.latency.p50 if seen.latency else UNKNOWN
+    return seen.latency.p50 if seen.latency else UNMEASURED
 
 
 def with_the_unfit_last(found: list[Seen], preferences: ProviderPreferences) -> list[Seen]:

@@ -1,10 +1,21 @@
 """`openrouter_metadata` (reference §2.9): how a request was routed, for clients that ask with a header."""
 
-from gateway.errors import UPSTREAM
+from gateway.errors import UPSTREAM, ApiError
 from gateway.generation import Generation
 from providers.errors import Kind
 
 ANSWERED = 200
+
+
+def beside(generation: Generation) -> dict[str, object]:
+    """What an answer has beside its other members."""
+    found = metadata(generation)
+    return {} if found is None else {"openrouter_metadata": found}
+
+
+def beside_error(error: ApiError) -> dict[str, object]:
+    """Nothing of what went on inside when that is what failed."""
+    return {} if error.routing is None or error.status == 500 else {"openrouter_metadata": error.routing}
 
 
 def metadata(generation: Generation) -> dict[str, object] | None:

@@ -1,5 +1,6 @@
 """What a request says of who may answer it, read once for all its models."""
 
+from functools import cached_property
 from itertools import chain
 
 from msgspec import Struct
@@ -8,7 +9,7 @@ from accounts.policy import Policy
 from gateway.errors import ApiError
 from gateway.routing import preferences, routers
 from gateway.routing.bounds import Size
-from gateway.routing.filters import Filter, filters
+from gateway.routing.filters import Filter, are_needless, filters, folded
 from providers.canonical import ChatRequest, ProviderPreferences, Request
 
 SERVICE_TIERS = {
@@ -24,16 +25,25 @@ SERVICE_TIERS = {
 SERVER_TOOLS = ("openrouter:", "web_search")
 
 
-class Wanted(Struct, frozen=True):
+NOBODY: frozenset[str] = frozenset()
+
+
+class Wanted(Struct, frozen=True, dict=True):
     """A request with the defaults of its key."""
 
     request: Request
     size: Size
+    policy: Policy
     preferences: ProviderPreferences
-    filters: list[Filter]
     tier: str
     named: frozenset[str]
     """Tags that the request spells out."""
+    is_plain: bool
+    """Only a model's lengths can stand in its way."""
+
+    @cached_property
+    def filters(self) -> list[Filter]:
+        return filters(self.request, self.preferences, self.policy, self.size)
 
 
 def read(request: Request, size: Size, policy: Policy) -> Wanted:
@@ -46,10 +56,11 @@ def read(request: Request, size: Size, policy: Policy) -> Wanted:
     return Wanted(
         request=request,
         size=size,
+        policy=policy,
         preferences=chosen,
-        filters=filters(request, chosen, policy, size),
         tier=tier,
-        named=frozenset(name.casefold() for name in chain(chosen.only or (), chosen.order or ())),
+        named=folded(chain(chosen.only or (), chosen.order or ())) if chosen.only or chosen.order else NOBODY,
+        is_plain=are_needless(request, chosen, policy, size),
     )
 
 

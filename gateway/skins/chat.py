@@ -40,18 +40,13 @@ class Chat:
         }
         if endpoint.service_tier:
             body["service_tier"] = endpoint.service_tier
-        if (routing := told.metadata(generation)) is not None:
-            body["openrouter_metadata"] = routing
-        return encode(body)
+        return encode(body | told.beside(generation))
 
     def writer(self, generation: Generation, model: str, provider_name: str) -> "ChunkWriter":
         return ChunkWriter(generation, model, provider_name)
 
     def envelope(self, error: ApiError) -> dict[str, object]:
-        body: dict[str, object] = {"error": error.body()}
-        if error.routing is not None and error.status != 500:
-            body["openrouter_metadata"] = error.routing
-        return body
+        return {"error": error.body(), **told.beside_error(error)}
 
 
 def is_hidden(generation: Generation) -> bool:
@@ -117,16 +112,18 @@ class ChunkWriter:
             native_finish_reason=generation.native_finish_reason,
         )
         counted = encode(usage(generation.count(), endpoint, charge))
-        return self._head + encode([last]) + b',"usage":' + counted + self._routing() + b"}\n\n" + DONE
+        return self._head + encode([last]) + b',"usage":' + counted + routing_of(generation) + b"}\n\n" + DONE
 
     def error(self, error: ApiError) -> bytes:
         """An error after the status was sent: a complete chunk beside the error, then the end."""
         last = ChunkChoice(0, Delta(content=""), finish_reason="error", native_finish_reason=None)
-        routing = self._routing() if error.status != 500 else b""
+        routing = b"" if error.status == 500 else routing_of(self._generation)
         return (
             self._before + self._head + encode([last]) + b',"error":' + encode(error.body()) + routing + b"}\n\n" + DONE
         )
 
-    def _routing(self) -> bytes:
-        routing = told.metadata(self._generation)
-        return b',"openrouter_metadata":' + encode(routing) if routing is not None else b""
+
+def routing_of(generation: Generation) -> bytes:
+    """The last member of a chunk, where it was asked for."""
+    routing = told.metadata(generation)
+    return b',"openrouter_metadata":' + encode(routing) if routing is not None else b""

@@ -7,9 +7,10 @@ from msgspec import Meta, Raw, Struct
 
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.routing import told
 from gateway.skins import canonical
 from gateway.skins.canonical import bad
-from gateway.skins.chat import DONE, is_hidden, tell_reasoning
+from gateway.skins.chat import DONE, is_hidden, routing_of, tell_reasoning
 from gateway.skins.usage import usage
 from providers import surrogates
 from providers.canonical import ChunkChoice, Completion, Native, Request
@@ -75,28 +76,28 @@ class Completions:
                 one |= {"reasoning": message.reasoning, "reasoning_details": message.reasoning_details}
             choices.append(one)
         counted = usage(generation.count(), endpoint, charge)
-        return encode(
-            {**head(generation, endpoint.model, endpoint.provider.name), "choices": choices, "usage": counted}
-        )
+        begin = head(generation, endpoint.model, endpoint.provider.name)
+        return encode({**begin, "choices": choices, "usage": counted, **told.beside(generation)})
 
     def writer(self, generation: Generation, model: str, provider_name: str) -> "TextWriter":
         return TextWriter(generation, model, provider_name)
 
     def envelope(self, error: ApiError) -> dict[str, object]:
-        return {"error": error.body()}
+        return {"error": error.body(), **told.beside_error(error)}
 
 
 class TextWriter:
     def __init__(self, generation: Generation, model: str, provider_name: str) -> None:
         self._head = b"data: " + encode(head(generation, model, provider_name))[:-1] + b',"choices":'
         self._is_hidden = is_hidden(generation)
+        self._generation = generation
 
         self._text = self._head + b'[{"text":'
 
     def content(self, choices: list[ChunkChoice]) -> bytes:
         if len(choices) == 1 and is_only_text(choices[0]):
             return b"%b%b%b" % (self._text, encode(choices[0].delta.content or ""), REST)
-        told = []
+        found = []
         for choice in choices:
             delta = choice.delta
             tell_reasoning(delta, self._is_hidden)
@@ -104,8 +105,8 @@ class TextWriter:
             one["native_finish_reason"] = choice.native_finish_reason
             if delta.reasoning:
                 one |= {"reasoning": delta.reasoning, "reasoning_details": delta.reasoning_details}
-            told.append(one)
-        return self._head + encode(told) + b"}\n\n"
+            found.append(one)
+        return self._head + encode(found) + b"}\n\n"
 
     def native(self, event: Native) -> bytes:
         """No wire has words for this family alone."""
@@ -115,11 +116,12 @@ class TextWriter:
         last = text_choice(0, "", NULL, generation.finish_reason)
         last["native_finish_reason"] = generation.native_finish_reason
         counted = encode(usage(generation.count(), endpoint, charge))
-        return self._head + encode([last]) + b',"usage":' + counted + b"}\n\n" + DONE
+        return self._head + encode([last]) + b',"usage":' + counted + routing_of(generation) + b"}\n\n" + DONE
 
     def error(self, error: ApiError) -> bytes:
         last = text_choice(0, "", NULL, "error")
-        return self._head + encode([last]) + b',"error":' + encode(error.body()) + b"}\n\n" + DONE
+        routing = b"" if error.status == 500 else routing_of(self._generation)
+        return self._head + encode([last]) + b',"error":' + encode(error.body()) + routing + b"}\n\n" + DONE
 
 
 NULL = Raw(b"null")

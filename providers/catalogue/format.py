@@ -128,7 +128,7 @@ def _provider(row: Fields, wires: Collection[str]) -> ProviderRow:
             "base_url": row.text("base_url", longest=500, check=base_url_misfit),
             "api_key_env": row.text("api_key_env", default="", longest=100, check=_variable_name),
             "is_enabled": row.flag("enabled") is not False,
-            "max_concurrency": row.count("max_concurrency"),
+            **_limits(row),
             "passthrough": row.flag("passthrough") is True,
             "quirks": _quirks(row.mapping("quirks")),
             "trains_on_data": row.flag("trains_on_data"),
@@ -143,6 +143,14 @@ def _provider(row: Fields, wires: Collection[str]) -> ProviderRow:
     )
     row.done()
     return found
+
+
+def _limits(row: Fields) -> dict[str, Any]:
+    return {
+        "max_concurrency": row.count("max_concurrency"),
+        "queue_length": row.count("queue_length", least=0),
+        "queue_wait_s": row.count("queue_wait_s", least=0),
+    }
 
 
 def _quirks(row: Fields | None) -> dict[str, Any]:
@@ -204,6 +212,7 @@ def _endpoint(row: Fields, providers: Collection[str]) -> EndpointRow:
             "quantization": row.choice("quantization", QUANTIZATIONS, default="unknown"),
             "supported_parameters": row.texts("supported_parameters", required=False),
             "first_token_timeout_s": row.count("first_token_timeout_s"),
+            **_limits(row),
         },
         price=_price(row),
     )

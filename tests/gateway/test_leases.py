@@ -5,22 +5,30 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import redis.asyncio
+from msgspec import structs
 
 from gateway.leases import Leases
 from gateway.routing.monitor import Monitor
-from gateway.slots import QUEUE_LENGTH, Full, Slots
+from gateway.slots import Full, Late, Slots
 from providers.errors import UpstreamError
-from providers.snapshot import Provider
-from tests.endpoints import provider
+from providers.snapshot import Endpoint
+from tests.endpoints import endpoint, provider, snapshot
 from tests.services import Servers
 
 pytestmark = pytest.mark.thorough
 
 ALICE, BOB = uuid4(), uuid4()
+QUEUE_LENGTH = 2000
+
+
+def limited(slug: str, **fields: Any) -> Endpoint:
+    """An endpoint of a provider with these limits."""
+    return endpoint(slug, provider=provider(slug, **fields))
 
 
 @dataclass
@@ -31,7 +39,14 @@ class Cluster:
     peak: int = 0
     done: Counter[UUID] = field(default_factory=Counter)
 
-    async def request(self, at: int, who: UUID, to: Provider, seconds: float = 0.05, patience: float = 30) -> None:
+    def follow(self, *endpoints: Endpoint) -> None:
+        """The catalogue changes."""
+        providers = {one.provider.slug: one.provider for one in endpoints}
+        found = structs.replace(snapshot(*endpoints), providers=providers)
+        for slots in self.slots:
+            slots.follow(found)
+
+    async def request(self, at: int, who: UUID, to: Endpoint, seconds: float = 0.05, patience: float = 30) -> None:
         slot = await self.slots[at].enter(to, who, patience)
         self.busy += 1
         self.peak = max(self.peak, self.busy)
@@ -44,7 +59,7 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(url: str, size: int = 4) -> AsyncIterator[Cluster]:
+async def cluster(url: str, *endpoints: Endpoint, size: int = 4) -> AsyncIterator[Cluster]:
     clients = [redis.asyncio.Redis.from_url(url) for _ in range(size)]
     slots = [Slots(Monitor()) for _ in range(size)]
     leases = [Leases(slots[n], clients[n], f"process-{n}") for n in range(size)]
@@ -52,7 +67,9 @@ async def cluster(url: str, size: int = 4) -> AsyncIterator[Cluster]:
         one.processes = size
         one.start()
     try:
-        yield Cluster(slots, leases)
+        found = Cluster(slots, leases)
+        found.follow(*endpoints)
+        yield found
     finally:
         for one in leases:
             await one.stop()
@@ -61,8 +78,8 @@ async def cluster(url: str, size: int = 4) -> AsyncIterator[Cluster]:
 
 
 async def test_a_flood_from_all_sides_stays_within_the_limit_and_uses_it(servers: Servers) -> None:
-    narrow = provider("narrow", max_concurrency=50)
-    async with cluster(servers.new_redis()) as found:
+    narrow = limited("narrow", max_concurrency=50)
+    async with cluster(servers.new_redis(), narrow) as found:
         flood = [asyncio.create_task(found.request(n % 4, ALICE, narrow)) for n in range(1000)]
         await asyncio.sleep(0.3)
         overtaken = []
@@ -79,8 +96,8 @@ async def test_a_flood_from_all_sides_stays_within_the_limit_and_uses_it(servers
 
 
 async def test_what_a_dead_process_had_is_free_after_a_while(servers: Servers) -> None:
-    narrow = provider("narrow", max_concurrency=4)
-    async with cluster(servers.new_redis(), 2) as found:
+    narrow = limited("narrow", max_concurrency=4)
+    async with cluster(servers.new_redis(), narrow, size=2) as found:
         await asyncio.gather(*(found.request(0, ALICE, narrow, 0) for _ in range(4)))
         held = [await found.slots[0].enter(narrow, ALICE, 5) for _ in range(4)]
         dead = found.leases[0]
@@ -93,15 +110,15 @@ async def test_what_a_dead_process_had_is_free_after_a_while(servers: Servers) -
 
 
 async def test_a_limit_of_one_is_one(servers: Servers) -> None:
-    single = provider("single", max_concurrency=1)
-    async with cluster(servers.new_redis()) as found:
+    single = limited("single", max_concurrency=1)
+    async with cluster(servers.new_redis(), single) as found:
         await asyncio.gather(*(found.request(n % 4, ALICE, single, 0.005) for n in range(100)))
         assert (found.peak, found.done[ALICE]) == (1, 100)
 
 
 async def test_what_is_not_used_any_more_is_soon_another_ones(servers: Servers) -> None:
-    single = provider("single", max_concurrency=1)
-    async with cluster(servers.new_redis(), 2) as found:
+    single = limited("single", max_concurrency=1)
+    async with cluster(servers.new_redis(), single, size=2) as found:
         for n in range(6):
             # Less than the second after which a request goes to the next provider.
             await found.request(n % 2, ALICE, single, 0.01, patience=0.8)
@@ -109,8 +126,8 @@ async def test_what_is_not_used_any_more_is_soon_another_ones(servers: Servers) 
 
 
 async def test_who_gives_up_leaves_no_trace(servers: Servers) -> None:
-    single = provider("single", max_concurrency=1)
-    async with cluster(servers.new_redis(), 2) as found:
+    single = limited("single", max_concurrency=1)
+    async with cluster(servers.new_redis(), single, size=2) as found:
         tasks = [asyncio.create_task(found.request(n % 2, ALICE, single, 0.02, 0.3)) for n in range(60)]
         await asyncio.sleep(0.1)
         for task in tasks[::3]:
@@ -131,8 +148,8 @@ async def test_who_gives_up_leaves_no_trace(servers: Servers) -> None:
 
 
 async def test_a_full_queue_makes_room_for_another_organization(servers: Servers) -> None:
-    single = provider("single", max_concurrency=1)
-    async with cluster(servers.new_redis(), 1) as found:
+    single = limited("single", max_concurrency=1)
+    async with cluster(servers.new_redis(), single, size=1) as found:
         flood = [
             asyncio.create_task(found.request(0, ALICE, single, 0.3 if n == 0 else 0)) for n in range(QUEUE_LENGTH + 50)
         ]
@@ -144,16 +161,83 @@ async def test_a_full_queue_makes_room_for_another_organization(servers: Servers
 
 
 async def test_without_valkey_each_takes_its_part(servers: Servers) -> None:
-    narrow = provider("narrow", max_concurrency=40)
-    async with cluster("unix:///nowhere.sock") as found:
+    narrow = limited("narrow", max_concurrency=40)
+    async with cluster("unix:///nowhere.sock", narrow) as found:
         await asyncio.gather(*(found.request(n % 4, ALICE, narrow) for n in range(200)))
         assert found.peak == 40
         assert found.done[ALICE] == 200
 
 
 async def test_no_limit_asks_nobody(servers: Servers) -> None:
-    wide = provider("wide")
-    async with cluster("unix:///nowhere.sock", 1) as found:
+    wide = limited("wide")
+    async with cluster("unix:///nowhere.sock", wide, size=1) as found:
+        await asyncio.gather(*(found.request(0, ALICE, wide) for _ in range(100)))
+        assert found.peak == 100
+        assert not found.leases[0]._is_away
+
+
+async def test_an_endpoints_limit_holds_beside_its_providers(servers: Servers) -> None:
+    both = provider("both", max_concurrency=9)
+    tight = endpoint("both", provider=both, max_concurrency=4)
+    loose = endpoint("both/loose", provider=both)
+    async with cluster(servers.new_redis(), tight, loose) as found:
+        tasks = [found.request(n % 4, ALICE, tight, 0.03) for n in range(60)]
+        await asyncio.gather(*tasks)
+        assert (found.peak, found.done[ALICE]) == (4, 60)
+        tasks = [found.request(n % 4, ALICE, to, 0.03) for n in range(60) for to in (tight, loose)]
+        await asyncio.gather(*tasks)
+        assert (found.peak, found.done[ALICE]) == (9, 180)
+
+
+async def test_a_limit_that_is_set_counts_those_that_are_there(servers: Servers) -> None:
+    wide = endpoint("wide")
+    async with cluster(servers.new_redis(), wide, size=1) as found:
+        there = [await found.slots[0].enter(wide, ALICE) for _ in range(3)]
+        narrow = structs.replace(wide, max_concurrency=2)
+        found.follow(narrow)
+        with pytest.raises(Late):
+            await found.slots[0].enter(wide, BOB, 0.3)
+        there.pop().leave()
+        there.pop().leave()
+        there.append(await found.slots[0].enter(narrow, BOB, 5))
+        with pytest.raises(Late):
+            await found.slots[0].enter(narrow, BOB, 0.3)
+        found.follow(wide)
+        there += [await found.slots[0].enter(wide, BOB) for _ in range(5)]
+        for slot in there:
+            slot.leave()
+            slot.leave()
+        assert {(line.taken, line.length) for line in found.slots[0].lines.values()} == {(0, 0)}
+
+
+@pytest.mark.parametrize("none", [{"queue_length": 0}, {"queue_wait_s": 0}])
+async def test_without_a_queue_the_limit_is_used_and_the_rest_is_told_at_once(
+    servers: Servers, none: dict[str, int]
+) -> None:
+    narrow = limited("narrow", max_concurrency=6, **none)
+    async with cluster(servers.new_redis(), narrow, size=2) as found:
+        ended = await asyncio.gather(
+            *(found.request(n % 2, ALICE, narrow, 2) for n in range(30)), return_exceptions=True
+        )
+        # Nobody has waited for a turn, or it would have taken its two seconds.
+        assert Counter(map(type, ended)) == {type(None): 6, Full: 24}
+        assert found.peak == 6
+
+
+async def test_a_short_queue_keeps_so_many_and_no_longer_than_it_says(servers: Servers) -> None:
+    single = limited("single", max_concurrency=1, queue_length=3, queue_wait_s=1)
+    async with cluster(servers.new_redis(), single, size=1) as found:
+        first = await found.slots[0].enter(single, ALICE)
+        ended = await asyncio.gather(*(found.request(0, ALICE, single) for _ in range(10)), return_exceptions=True)
+        assert Counter(map(type, ended)) == {Late: 3, Full: 7}
+        first.leave()
+        await found.request(0, ALICE, single)
+
+
+async def test_what_has_no_limit_asks_nobody_beside_what_has(servers: Servers) -> None:
+    narrow = endpoint("both", provider=provider("both"), max_concurrency=1)
+    wide = endpoint("both/wide", provider=narrow.provider)
+    async with cluster("unix:///nowhere.sock", narrow, wide, size=1) as found:
         await asyncio.gather(*(found.request(0, ALICE, wide) for _ in range(100)))
         assert found.peak == 100
         assert not found.leases[0]._is_away

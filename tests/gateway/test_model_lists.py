@@ -1,6 +1,6 @@
 """The filters, sorts and other lists of the models API (/models, /models/count, /models/user, /model, zdr, RSS)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
 
 import httpx
@@ -55,6 +55,17 @@ models:
     endpoints: [{provider: alp, upstream_model: vector, prices: {prompt: "0.0000001", completion: "0"}}]
 """
 
+FAMILY = """
+providers: [{slug: alp, name: Alp, wire: openai, base_url: "http://127.0.0.1:9/v1"}]
+models:
+  - {slug: alp/peak-1.5, name: "Alp: Peak 1.5", context_length: 1000, input_modalities: [text],
+     output_modalities: [text], released_at: 2025-01-01,
+     endpoints: [{provider: alp, upstream_model: peak, prices: {prompt: "0.000001", completion: "0.000002"}}]}
+  - {slug: alp/peak-2, name: "Alp: Peak 2", context_length: 1000, input_modalities: [text],
+     output_modalities: [text], released_at: 2026-01-01,
+     endpoints: [{provider: alp, upstream_model: peak, prices: {prompt: "0.000002", completion: "0.000003"}}]}
+"""
+
 
 @pytest.fixture(scope="module")
 def lists(servers: Servers) -> Iterator[Product]:
@@ -74,13 +85,14 @@ def ids(answer: httpx.Response) -> list[str]:
 
 
 NEW, OLD, FREE, VECTOR = "alp/new", "bay/old", "bay/free:free", "alp/vector"
+ROUTERS = ["openrouter/auto", "openrouter/free"]
 
 
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("", [NEW, FREE, OLD]),
-        ("output_modalities=all", [NEW, FREE, VECTOR, OLD]),
+        ("", [NEW, FREE, OLD, *ROUTERS]),
+        ("output_modalities=all", [NEW, FREE, VECTOR, OLD, *ROUTERS]),
         ("output_modalities=embeddings", [VECTOR]),
         ("supported_parameters=tools", [NEW, OLD]),
         ("supported_parameters=tools,seed", [NEW]),
@@ -95,6 +107,8 @@ NEW, OLD, FREE, VECTOR = "alp/new", "bay/old", "bay/free:free", "alp/vector"
         ("min_output_price=5", [OLD]),
         ("max_output_price=4", [NEW, FREE]),
         ("arch=llama3", [NEW]),
+        ("arch=router", ROUTERS),
+        ("q=router", ROUTERS),
         ("model_authors=bay", [FREE, OLD]),
         ("providers=alp", [NEW]),
         ("providers=Bay%20Cloud", [NEW, FREE, OLD]),
@@ -106,13 +120,13 @@ NEW, OLD, FREE, VECTOR = "alp/new", "bay/old", "bay/free:free", "alp/vector"
         ("max_age_days=0", []),
         ("min_intelligence_index=10", []),
         ("max_coding_index=10", [NEW, FREE, OLD]),
-        ("category=finance", [NEW, FREE, OLD]),
-        ("sort=newest", [NEW, FREE, OLD]),
-        ("sort=pricing-low-to-high", [FREE, NEW, OLD]),
-        ("sort=pricing-high-to-low", [OLD, NEW, FREE]),
-        ("sort=context-high-to-low", [OLD, FREE, NEW]),
-        ("sort=throughput-high-to-low", [NEW, FREE, OLD]),
-        ("something=else", [NEW, FREE, OLD]),
+        ("category=finance", [NEW, FREE, OLD, *ROUTERS]),
+        ("sort=newest", [NEW, FREE, OLD, *ROUTERS]),
+        ("sort=pricing-low-to-high", [FREE, NEW, OLD, *ROUTERS]),
+        ("sort=pricing-high-to-low", [OLD, NEW, FREE, *ROUTERS]),
+        ("sort=context-high-to-low", [OLD, FREE, NEW, *ROUTERS]),
+        ("sort=throughput-high-to-low", [NEW, FREE, OLD, *ROUTERS]),
+        ("something=else", [NEW, FREE, OLD, *ROUTERS]),
     ],
 )
 def test_filter(api: httpx.Client, query: str, expected: list[str]) -> None:
@@ -151,14 +165,14 @@ def test_the_next_page_keeps_the_filters(api: httpx.Client) -> None:
 
 
 def test_count(api: httpx.Client) -> None:
-    assert api.get("/models/count").json() == {"data": {"count": 3}}
-    assert api.get("/models/count?output_modalities=all").json() == {"data": {"count": 4}}
+    assert api.get("/models/count").json() == {"data": {"count": 5}}
+    assert api.get("/models/count?output_modalities=all").json() == {"data": {"count": 6}}
 
 
 def test_models_of_a_key_want_the_key(lists: Product, api: httpx.Client) -> None:
     assert api.get("/models/user").status_code == 401
     key = lists.issue_key()
-    assert ids(api.get("/models/user", headers={"Authorization": f"Bearer {key}"})) == [NEW, FREE, OLD]
+    assert ids(api.get("/models/user", headers={"Authorization": f"Bearer {key}"})) == [NEW, FREE, OLD, *ROUTERS]
 
 
 def test_one_model(api: httpx.Client) -> None:
@@ -167,6 +181,35 @@ def test_one_model(api: httpx.Client) -> None:
     assert api.get("/model/bay/free:free").json()["data"]["id"] == FREE
     for missing in ("alp/none", "alp/new:free"):
         assert api.get(f"/model/{missing}").status_code == 404
+
+
+def test_a_router_is_a_row_without_endpoints_of_its_own(api: httpx.Client) -> None:
+    row = api.get("/model/openrouter/auto").json()["data"]
+    assert row["architecture"]["tokenizer"] == "Router"
+    assert row["architecture"]["modality"] == "text+image->text"
+    assert row["context_length"] == 200000
+    assert row["supported_parameters"] == ["response_format", "seed", "tools"]
+    assert row["top_provider"]["context_length"] is None
+    found = api.get("/models/openrouter/auto/endpoints").json()["data"]
+    assert (found["id"], found["endpoints"]) == ("openrouter/auto", [])
+    free = api.get("/model/openrouter/free").json()["data"]
+    assert (free["architecture"]["modality"], free["supported_parameters"]) == ("text->text", [])
+
+
+def test_an_alias_is_a_row_that_names_its_target(product: Callable[..., Product]) -> None:
+    url = product(catalogue=FAMILY).url + "/api/v1"
+    rows = {row["id"]: row for row in httpx.get(f"{url}/models").json()["data"]}
+    alias, target = rows["~alp/peak-latest"], rows["alp/peak-2"]
+    assert alias["alias_target"] == {"name": "Alp: Peak 2", "slug": "alp/peak-2"}
+    assert (alias["name"], alias["canonical_slug"]) == ("Alp: Peak Latest", "~alp/peak-latest")
+    assert alias["pricing"] == target["pricing"]
+    assert "alias_target" not in target
+    assert list(rows) == ["alp/peak-2", "~alp/peak-latest", "alp/peak-1.5", "openrouter/auto"]
+    endpoints = httpx.get(f"{url.removesuffix('/api/v1')}{alias['links']['details']}").json()["data"]
+    assert (endpoints["id"], [row["tag"] for row in endpoints["endpoints"]]) == ("~alp/peak-latest", ["alp"])
+    assert [row["id"] for row in httpx.get(f"{url}/models?max_price=1.5").json()["data"]] == ["alp/peak-1.5"]
+    feed = ElementTree.fromstring(httpx.get(f"{url}/models?use_rss=true").content)
+    assert [item.findtext("guid") for item in feed.findall("./channel/item")] == ["alp/peak-2", "alp/peak-1.5"]
 
 
 def test_embedding_models(api: httpx.Client) -> None:
@@ -196,4 +239,4 @@ def test_the_most_used_come_first(lists: Product, api: httpx.Client) -> None:
         " VALUES (current_date - 1, gen_random_uuid(), 'bay/old', 'bay', 'Bay', 1, 0, 10, 5, 0, 0, 0, 0, 0)"
     )
     # No other test sorts so, so no minute's answer is kept.
-    assert ids(api.get("/models?sort=top-weekly")) == [OLD, NEW, FREE]
+    assert ids(api.get("/models?sort=top-weekly")) == [OLD, NEW, FREE, *ROUTERS]

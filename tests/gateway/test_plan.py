@@ -16,7 +16,7 @@ from gateway.routing.plan import plan
 from gateway.routing.sessions import Place
 from providers.pricing import Price
 from providers.snapshot import Endpoint, Snapshot
-from tests.endpoints import Seen, endpoint, model, provider, request, snapshot
+from tests.endpoints import endpoint, model, provider, request, snapshot
 
 ZDR = partial(provider, trains_on_data=False, retention_days=0)
 
@@ -40,7 +40,7 @@ def tags(
         catalogue or snapshot(*endpoints),
         size(asked),
         Random(seed),
-        view=Seen({one.id: seen[one.tag] for one in endpoints if seen and one.tag in seen}),
+        views={one.id.int: seen[one.tag] for one in endpoints if seen and one.tag in seen},
         policy=policy or Policy(),
         stuck=stuck,
     )

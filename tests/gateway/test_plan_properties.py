@@ -14,7 +14,7 @@ from gateway.routing.plan import plan
 from providers.preferences import QUANTIZATIONS
 from providers.pricing import Price
 from providers.snapshot import Endpoint
-from tests.endpoints import Seen, endpoint, provider, request, snapshot
+from tests.endpoints import endpoint, provider, request, snapshot
 
 pytestmark = pytest.mark.thorough
 
@@ -95,9 +95,9 @@ def planned(
 ) -> list[Endpoint]:
     """In order; none where the request is refused."""
     read = request(**asked)
-    seen = Seen({one.id: known for one, known in zip(found, views or [], strict=False)})
+    seen = {one.id.int: known for one, known in zip(found, views or [], strict=False)}
     try:
-        return plan(read, snapshot(*found), size(read), Random(seed), view=seen).candidates
+        return plan(read, snapshot(*found), size(read), Random(seed), views=seen).candidates
     except ApiError as error:
         if error.status not in (404, 503):
             raise

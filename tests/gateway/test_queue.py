@@ -1,4 +1,4 @@
-"""A provider's limit holds over all processes; who waits for it waits in a fair queue."""
+"""Limits of providers and endpoints hold over all processes; who waits for them waits in a fair queue."""
 
 import asyncio
 import os
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import redis
 
 from tests import upstream
 from tests.services import Product, Servers, running
@@ -28,6 +29,7 @@ def catalogue(url: str, limit: str = f"max_concurrency: {LIMIT}") -> str:
 providers:
   - {{slug: narrow, name: Narrow, wire: openai, base_url: "{url}", {limit}}}
   - {{slug: single, name: Single, wire: openai, base_url: "{url}", max_concurrency: 1}}
+  - {{slug: unqueued, name: Unqueued, wire: openai, base_url: "{url}", max_concurrency: 1, queue_length: 0}}
   - {{slug: wide, name: Wide, wire: openai, base_url: "{url}"}}
 models:
   - {{slug: acme/narrow, name: Narrow, context_length: 8192, input_modalities: [text], output_modalities: [text],
@@ -35,13 +37,23 @@ models:
   - {{slug: acme/single, name: Single, context_length: 8192, input_modalities: [text], output_modalities: [text],
      endpoints: [{{provider: single, upstream_model: single, {endpoint}}},
                  {{provider: wide, upstream_model: wide, {endpoint}}}]}}
+  - {{slug: acme/unqueued, name: Unqueued, context_length: 8192, input_modalities: [text], output_modalities: [text],
+     endpoints: [{{provider: unqueued, upstream_model: unqueued, {endpoint}}},
+                 {{provider: wide, upstream_model: wide, {endpoint}}}]}}
+  - {{slug: acme/tight, name: Tight, context_length: 8192, input_modalities: [text], output_modalities: [text],
+     endpoints: [{{provider: wide, upstream_model: tight, max_concurrency: 3, {endpoint}}},
+                 {{provider: wide, tag: wide/free, upstream_model: loose, {endpoint}}}]}}
 """
 
 
+def keys_of(product: Product) -> dict[str, str]:
+    return {name: product.issue_key(f"{name}@example.com", "10") for name in ("alice", "bob")}
+
+
 class Clients:
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: Product, keys: dict[str, str]) -> None:
         self.url = f"{product.url}/api/v1/chat/completions"
-        self.keys = {name: product.issue_key(f"{name}@example.com", "10") for name in ("alice", "bob")}
+        self.keys = keys
         # A connection each, or one process would have all of them.
         limits = httpx.Limits(max_keepalive_connections=0)
         self.http = httpx.AsyncClient(timeout=60, limits=limits)
@@ -66,10 +78,33 @@ class Clients:
         return line.split(b" ")[1].decode() if line else ""
 
 
-@pytest.fixture
-def own() -> Iterator[Upstream]:
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Upstream]:
     with upstream.running() as process:
         yield process
+
+
+@pytest.fixture
+def own(machine: Upstream) -> Upstream:
+    machine.reset()
+    return machine
+
+
+@pytest.fixture(scope="module")
+def steady(servers: Servers, machine: Upstream) -> Iterator[Product]:
+    """For tests that leave it as it was."""
+    with running(servers, catalogue=catalogue(machine.url), web=2) as product:
+        yield product
+
+
+@pytest.fixture(scope="module")
+def keys(steady: Product) -> dict[str, str]:
+    return keys_of(steady)
+
+
+@pytest.fixture
+def clients(steady: Product, own: Upstream, keys: dict[str, str]) -> Clients:
+    return Clients(steady, keys)
 
 
 @pytest.fixture
@@ -84,7 +119,7 @@ def gateway(servers: Servers, own: Upstream) -> Iterator[Product]:
 async def test_a_flood_never_exceeds_the_limit_and_delays_nobody_else(
     gateway: Product, own: Upstream, killed: bool
 ) -> None:
-    clients = Clients(gateway)
+    clients = Clients(gateway, keys_of(gateway))
     own.script("narrow", [{"sleep": 0.5}, text_reply()])
     answers: Counter[str] = Counter()
 
@@ -112,8 +147,7 @@ async def test_a_flood_never_exceeds_the_limit_and_delays_nobody_else(
     assert max(overtaken) <= OVERTAKEN, overtaken
 
 
-async def test_a_busy_provider_is_waited_for_or_left_to_the_next(gateway: Product, own: Upstream) -> None:
-    clients = Clients(gateway)
+async def test_a_busy_provider_is_waited_for_or_left_to_the_next(clients: Clients, own: Upstream) -> None:
     own.script("single", [{"sleep": 0.3}, text_reply()])
     only = {"order": ["single"], "allow_fallbacks": False}
     waited = await asyncio.gather(*(clients.ask(model="single", provider=only) for _ in range(5)))
@@ -129,8 +163,7 @@ async def test_a_busy_provider_is_waited_for_or_left_to_the_next(gateway: Produc
     assert own.peak("single") == 1
 
 
-async def test_streams_leave_their_place_whatever_ends_them(gateway: Product, own: Upstream) -> None:
-    clients = Clients(gateway)
+async def test_streams_leave_their_place_whatever_ends_them(clients: Clients, own: Upstream) -> None:
     only = {"order": ["single"], "allow_fallbacks": False}
     own.script("single", [*text_stream()[:2], {"stall": True}])
     for _ in range(3):
@@ -151,16 +184,17 @@ async def test_streams_leave_their_place_whatever_ends_them(gateway: Product, ow
     assert own.peak("single") == 1
 
 
-async def test_a_limit_holds_for_who_waits_as_soon_as_it_is_changed(gateway: Product, own: Upstream) -> None:
-    clients = Clients(gateway)
+async def test_a_limit_holds_for_who_waits_as_soon_as_it_is_changed(
+    steady: Product, clients: Clients, own: Upstream
+) -> None:
     own.script("narrow", [{"sleep": 2}, text_reply()])
-    await asyncio.to_thread(gateway.sql, "UPDATE providers_provider SET max_concurrency = 2 WHERE slug = 'narrow'")
+    await asyncio.to_thread(steady.sql, "UPDATE providers_provider SET max_concurrency = 2 WHERE slug = 'narrow'")
     await asyncio.sleep(1)
     waiting = [asyncio.create_task(clients.ask()) for _ in range(12)]
     while len(own.seen("narrow")) < 2:
         await asyncio.sleep(0.05)
     assert own.peak("narrow") == 2
-    await asyncio.to_thread(gateway.sql, "UPDATE providers_provider SET max_concurrency = NULL WHERE slug = 'narrow'")
+    await asyncio.to_thread(steady.sql, "UPDATE providers_provider SET max_concurrency = NULL WHERE slug = 'narrow'")
     changed = time.monotonic()
     while len(own.seen("narrow")) < 12:
         assert time.monotonic() - changed < 5
@@ -172,7 +206,67 @@ async def test_without_valkey_a_process_takes_its_part(servers: Servers, own: Up
     with running(
         servers, catalogue=catalogue(own.url), web=2, env={"REDIS_URL": "unix:///nowhere.sock?db=0"}
     ) as product:
-        clients = Clients(product)
+        clients = Clients(product, keys_of(product))
         own.script("narrow", [{"sleep": 0.2}, text_reply()])
         found = await asyncio.gather(*(clients.ask() for _ in range(40)))
         assert Counter(answer.status_code for answer in found) == {200: 40}
+
+
+async def test_without_a_queue_the_next_is_asked_or_the_client_told_at_once(clients: Clients, own: Upstream) -> None:
+    own.script("unqueued", [{"sleep": 4}, text_reply()])
+    only = {"order": ["unqueued"], "allow_fallbacks": False}
+    first = asyncio.create_task(clients.ask(model="unqueued", provider=only))
+    while not own.seen("unqueued"):
+        await asyncio.sleep(0.02)
+    refused = await asyncio.gather(*(clients.ask(model="unqueued", provider=only) for _ in range(4)))
+    for answer in refused:
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) >= 1
+        error = answer.json()["error"]
+        assert error["metadata"]["error_type"] == "rate_limit_exceeded"
+        assert error["message"] == "Unqueued is at its limit of concurrent requests"
+    moved = await clients.ask(model="unqueued", provider={"order": ["unqueued", "wide"]})
+    assert moved.json()["provider"] == "Wide"
+    assert not first.done(), "nobody was to wait for the one that is under way"
+    assert (await first).status_code == 200
+    assert own.peak("unqueued") == 1
+
+
+async def test_an_endpoint_has_a_limit_of_its_own(steady: Product, clients: Clients, own: Upstream) -> None:
+    own.script("tight", [{"sleep": 0.2}, text_reply()])
+    only = {"order": ["wide"], "allow_fallbacks": False}
+    # Both endpoints are the provider's: at the one with the limit three at once, the rest at the other.
+    found = await asyncio.gather(*(clients.ask(model="tight", provider={"only": ["wide"]}) for _ in range(30)))
+    assert {answer.status_code for answer in found} == {200}
+    assert own.peak("tight") <= 3
+    await asyncio.to_thread(steady.sql, "UPDATE providers_endpoint SET is_draining = true WHERE tag = 'wide/free'")
+    await asyncio.sleep(1)
+    found = await asyncio.gather(*(clients.ask(model="tight", provider=only) for _ in range(20)))
+    assert {answer.status_code for answer in found} == {200}
+    assert own.peak("tight") == 3
+    change = "UPDATE providers_endpoint SET max_concurrency = %s WHERE upstream_model = 'tight'"
+    for limit, seen in ((1, {1}), (None, set(range(4, 13))), (3, {3})):
+        await asyncio.to_thread(steady.sql, change, [limit])
+        await asyncio.sleep(1)
+        own.reset()
+        own.script("tight", [{"sleep": 0.4}, text_reply()])
+        found = await asyncio.gather(*(clients.ask(model="tight", provider=only) for _ in range(12)))
+        assert {answer.status_code for answer in found} == {200}
+        assert own.peak("tight") in seen
+    await asyncio.to_thread(steady.sql, "UPDATE providers_endpoint SET is_draining = false WHERE tag = 'wide/free'")
+
+
+async def test_what_has_no_limit_leaves_the_leases_alone(steady: Product, clients: Clients, own: Upstream) -> None:
+    valkey = redis.Redis.from_url(steady.environment["REDIS_URL"], decode_responses=True)
+    for name in ("wide", "tight"):
+        own.script(name, [{"sleep": 1.5}, text_reply()])
+    only = {"order": ["wide"], "allow_fallbacks": False}
+    under_way = [asyncio.create_task(clients.ask(model="single", provider=only)) for _ in range(5)]
+    under_way.append(
+        asyncio.create_task(clients.ask(model="tight", provider={"only": ["wide"], "ignore": ["wide/free"]}))
+    )
+    while len(own.seen("wide")) < 5 or not own.seen("tight"):
+        await asyncio.sleep(0.02)
+    tight = await asyncio.to_thread(steady.sql, "SELECT id FROM providers_endpoint WHERE upstream_model = 'tight'")
+    assert set(valkey.scan_iter("turnpike:slots:*")) == {f"turnpike:slots:endpoint:{tight[0][0]}"}
+    assert {answer.status_code for answer in await asyncio.gather(*under_way)} == {200}

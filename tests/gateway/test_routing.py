@@ -1,12 +1,13 @@
 """Which provider answers: `provider.order`, `only`, `ignore`, `allow_fallbacks`, `models`, and refusals."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.upstream import Upstream, failure
+from tests.upstream import Upstream, chunk, failure
 
 Ask = Callable[..., httpx.Response]
 
@@ -150,6 +151,58 @@ def test_routing_is_told_on_the_last_chunk_and_in_errors(api: httpx.Client, scri
     found = answer.json()["openrouter_metadata"]
     assert (found["attempt"], found["attempts"][0]["status"]) == (1, 502)
     assert not found["endpoints"]["available"][0]["selected"]
+
+
+# Every path that answers with text, and what is asked there.
+SKINS: dict[str, dict[str, Any]] = {
+    "/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]},
+    "/completions": {"prompt": "Hi"},
+    "/messages": {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 50},
+    "/responses": {"input": "Hi"},
+}
+
+
+@pytest.mark.parametrize("value", ["enabled", "Enabled", None, "disabled", "yes"])
+@pytest.mark.parametrize("path", SKINS)
+def test_every_skin_tells_it_on_request_only(api: httpx.Client, script: Upstream, path: str, value: str | None) -> None:
+    headers = {"X-OpenRouter-Metadata": value} if value else {}
+    answer = api.post(path, json={"model": "acme/three:nitro", **SKINS[path]}, headers=headers).json()
+    if value not in ("enabled", "Enabled"):
+        assert "openrouter_metadata" not in answer
+        return
+    found = answer["openrouter_metadata"]
+    assert (found["requested"], found["strategy"], found["attempt"]) == ("acme/three:nitro", "direct", 1)
+    assert [row["selected"] for row in found["endpoints"]["available"]] == [True, False, False]
+
+
+@pytest.mark.parametrize("path", SKINS)
+def test_every_skin_tells_it_at_the_end_of_a_stream_and_in_errors(
+    api: httpx.Client, script: Upstream, path: str
+) -> None:
+    body = {"model": "acme/one", **SKINS[path]}
+    text = api.post(path, json={**body, "stream": True}, headers=TOLD).text
+    events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    assert "openrouter_metadata" in events[-1].get("response", events[-1])
+    assert text.count("openrouter_metadata") == 1
+    script.script("one-primary", failure(503))
+    for refused in (
+        api.post(path, json=body, headers=TOLD),
+        api.post(path, json={**body, "stream": True}, headers=TOLD),
+    ):
+        assert refused.status_code == 503
+        assert refused.json()["openrouter_metadata"]["attempts"] == [
+            {"provider": "Primary", "model": "acme/one", "status": 503}
+        ]
+
+
+@pytest.mark.parametrize("path", SKINS)
+def test_a_stream_that_breaks_off_tells_it_beside_its_error(api: httpx.Client, script: Upstream, path: str) -> None:
+    script.script("one-primary", [chunk({"content": "word "}), {"sleep": 0.05}, {"drop": True}])
+    text = api.post(path, json={"model": "acme/one", **SKINS[path], "stream": True}, headers=TOLD).text
+    events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    last = events[-1].get("response", events[-1])
+    assert last["error"]
+    assert last["openrouter_metadata"]["attempt"] == 1
 
 
 def test_a_model_that_another_stood_in_for_is_a_fallback(api: httpx.Client, script: Upstream) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent
 from providers.importer import import_catalogue
 from providers.models import Credential, Endpoint, Model, Price, Provider
+from providers.snapshot import load
 
 pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
@@ -301,3 +302,39 @@ def test_a_refused_key_is_shown_and_switched_on_again(root: Client) -> None:
     provider.refresh_from_db()
     assert (provider.refused_mark, provider.refused_at) == ("", None)
     assert AuditEvent.objects.filter(target_id=str(provider.pk), details__action__icontains="key").exists()
+
+
+def endpoint_form(endpoint: Endpoint, **changes: str) -> dict[str, str]:
+    """What the browser sends from an endpoint's page."""
+    prefixes = ("prices", "prices-2")
+    return {
+        "model": str(endpoint.model_id),
+        "provider": str(endpoint.provider_id),
+        "tag": endpoint.tag,
+        "upstream_model": endpoint.upstream_model,
+        "is_enabled": "on",
+        "weight": "100",
+        "quantization": endpoint.quantization,
+        **{f"{prefix}-{name}_FORMS": "0" for prefix in prefixes for name in ("TOTAL", "INITIAL")},
+        **changes,
+    }
+
+
+def test_limits_of_providers_and_endpoints(root: Client) -> None:
+    limits = {"max_concurrency": "7", "queue_length": "0", "queue_wait_s": "3"}
+    provider, endpoint = Provider.objects.get(slug="acme0"), Endpoint.objects.get(tag="acme0/turbo")
+    stored = {"credential-INITIAL_FORMS": "1", "credential-0-id": str(provider.credential.pk)}
+    root.post(url("provider", "change", provider.pk), provider_form(provider, **stored, **limits))
+    root.post(url("endpoint", "change", endpoint.pk), endpoint_form(endpoint, **limits))
+    for row in (provider, endpoint):
+        row.refresh_from_db()
+        assert (row.max_concurrency, row.queue_length, row.queue_wait_s) == (7, 0, 3)
+    found = load({}).models["acme/model0"].endpoints[1]
+    assert (found.max_concurrency, found.queue_length, found.queue_wait_s) == (7, 0, 3)
+    assert (found.provider.max_concurrency, found.provider.queue_length, found.provider.queue_wait_s) == (7, 0, 3)
+    # Nobody could ever be let in.
+    reply = root.post(url("endpoint", "change", endpoint.pk), endpoint_form(endpoint, max_concurrency="0"))
+    assert "greater than or equal to 1" in reply.content.decode()
+    root.post(url("endpoint", "change", endpoint.pk), endpoint_form(endpoint, max_concurrency=""))
+    endpoint.refresh_from_db()
+    assert (endpoint.max_concurrency, endpoint.queue_length) == (None, None)

@@ -73,6 +73,20 @@ def test_good_file(importing: Importer) -> None:
     assert not model.endpoints.get(tag="cf").prices.exists()
 
 
+def test_providers_and_endpoints_have_limits_and_queues(importing: Importer) -> None:
+    importing(
+        GOOD.replace("max_concurrency: 50", "max_concurrency: 50, queue_length: 0, queue_wait_s: 2").replace(
+            "quantization: fp8", "quantization: fp8, max_concurrency: 3, queue_wait_s: 0"
+        )
+    )
+    acme, endpoint = Provider.objects.get(slug="acme"), Endpoint.objects.get(tag="acme")
+    assert (acme.max_concurrency, acme.queue_length, acme.queue_wait_s) == (50, 0, 2)
+    assert (endpoint.max_concurrency, endpoint.queue_length, endpoint.queue_wait_s) == (3, None, 0)
+    importing(GOOD)
+    endpoint.refresh_from_db()
+    assert (endpoint.max_concurrency, endpoint.queue_wait_s) == (None, None)
+
+
 def test_variables_are_resolved_where_it_is_read(importing: Importer) -> None:
     importing(GOOD)
 

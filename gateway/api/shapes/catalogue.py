@@ -35,6 +35,11 @@ class ModelLinks(Struct):
     details: str
 
 
+class AliasTarget(Struct):
+    name: str
+    slug: str
+
+
 class Model(Struct):
     id: str
     canonical_slug: str
@@ -52,6 +57,7 @@ class Model(Struct):
     description: str | UnsetType = UNSET
     hugging_face_id: str | UnsetType | None = UNSET
     knowledge_cutoff: str | UnsetType | None = UNSET
+    alias_target: Annotated[AliasTarget | UnsetType, Meta(description="Of `~author/family-latest` only.")] = UNSET
 
 
 class ListLinks(Struct):

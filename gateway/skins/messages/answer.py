@@ -7,6 +7,7 @@ import msgspec
 from billing.ledger import NANO_PER_USD
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.routing import told
 from gateway.skins.blocks import Block, Page, blocks_of, pages_of
 from gateway.skins.reasoning import sealed, signature
 from gateway.skins.usage import cost_details
@@ -53,6 +54,7 @@ def message(generation: Generation, endpoint: Endpoint, found: Completion, charg
             **{name: raw for name, raw in own.items() if name != "content"},
             "stop_reason": stop_reason(generation),
             "usage": usage(generation, endpoint, charge),
+            **told.beside(generation),
         }
     )
 
@@ -128,7 +130,7 @@ def usage(generation: Generation, endpoint: Endpoint, charge: int) -> dict[str, 
         "cache_creation": cache_creation(count),
         "output_tokens_details": {"thinking_tokens": count.reasoning},
         "server_tool_use": None,
-        "service_tier": "standard",
+        "service_tier": endpoint.service_tier or "standard",
         "inference_geo": None,
         "cost": charge / NANO_PER_USD,
         "is_byok": False,
@@ -144,7 +146,8 @@ def cache_creation(count: Usage) -> dict[str, int] | None:
     return {"ephemeral_5m_input_tokens": count.cache_write - hour, "ephemeral_1h_input_tokens": hour}
 
 
-def envelope(error: ApiError, generation: str) -> dict[str, object]:
+def envelope(error: ApiError, generation: str, routing: dict[str, object] | None = None) -> dict[str, object]:
+    """`routing`: of a stream, whose error does not know it."""
     return {
         "type": "error",
         "error": {
@@ -154,4 +157,5 @@ def envelope(error: ApiError, generation: str) -> dict[str, object]:
         },
         "metadata": error.body()["metadata"],
         "request_id": generation or None,
+        **(told.beside_error(error) if routing is None or error.status == 500 else routing),
     }

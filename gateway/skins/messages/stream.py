@@ -4,6 +4,7 @@ from typing import Any
 
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.routing import told
 from gateway.skins.blocks import Block, BlockWriter, Page
 from gateway.skins.messages.answer import citation, encode, envelope, opening, stop_reason, usage
 from gateway.skins.reasoning import sealed, signature
@@ -78,10 +79,11 @@ class MessageWriter(BlockWriter):
         edits = {name: self._rest[name] for name in ("context_management",) if name in self._rest}
         delta = {"stop_reason": stop_reason(generation), **of_delta}
         counted = event("message_delta", {"delta": delta, "usage": usage(generation, endpoint, charge), **edits})
-        return self.close_all() + counted + event("message_stop", {})
+        return self.close_all() + counted + event("message_stop", told.beside(generation))
 
     def error(self, error: ApiError) -> bytes:
-        return event("error", envelope(error, self._generation.public_id))
+        routing = told.beside(self._generation)
+        return event("error", envelope(error, self._generation.public_id, routing))
 
 
 def event(name: str, members: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.routing import told
 from gateway.skins.responses import answer, request
 from gateway.skins.responses.stream import ResponseWriter
 from providers.canonical import Completion, Request
@@ -19,4 +20,4 @@ class Responses:
         return ResponseWriter(generation, model)
 
     def envelope(self, error: ApiError) -> dict[str, object]:
-        return {"error": error.body(), "error_type": error.error_type}
+        return {"error": error.body(), "error_type": error.error_type, **told.beside_error(error)}

@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 from billing.ledger import NANO_PER_USD
 from gateway.errors import ApiError
 from gateway.generation import Generation
+from gateway.routing import told
 from gateway.skins.blocks import REASONING, Block, Page, blocks_of, given, pages_of
 from gateway.skins.usage import cost_details
 from providers.canonical import Choice, Completion
@@ -127,19 +128,23 @@ def closing(generation: Generation, endpoint: Endpoint, charge: int) -> dict[str
         "completed_at": None if reason else int(time.time()),
         "incomplete_details": {"reason": reason} if reason else None,
         "usage": usage(generation, endpoint, charge),
+        "service_tier": endpoint.service_tier or "default",
+        **told.beside(generation),
     }
 
 
-def failing(error: ApiError) -> dict[str, Any]:
+def failing(generation: Generation, error: ApiError) -> dict[str, Any]:
     """A length that did not fit is an answer that is incomplete; everything else has failed."""
+    routing = {} if error.status == 500 else told.beside(generation)
     if error.error_type in LENGTH_ERRORS:
-        return {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+        return {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, **routing}
     code = ERROR_CODES.get(error.error_type, "server_error")
     return {
         "status": "failed",
         "error": {"code": code, "message": error.message},
         "error_type": error.error_type,
         "metadata": {},
+        **routing,
     }
 
 

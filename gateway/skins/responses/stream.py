@@ -120,7 +120,7 @@ class ResponseWriter(BlockWriter):
 
     def error(self, error: ApiError) -> bytes:
         before = b"" if self._has_begun else self._begin()
-        self._response |= answer.failing(error)
+        self._response |= answer.failing(self._generation, error)
         return before + self._farewell()
 
     def _farewell(self) -> bytes:
