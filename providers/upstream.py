@@ -59,7 +59,7 @@ async def complete(
     try:
         return adapter.completion(body)
     except UpstreamError:
-        if (mended := surrogates.replaced(body)) == body:
+        if (mended := surrogates.replaced(body.decode(errors="replace").encode())) == body:
             raise
     return adapter.completion(mended)
 

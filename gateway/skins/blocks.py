@@ -164,7 +164,7 @@ class BlockWriter(ABC):
             case "ends" if self._current is not None and self._current.kind == "native":
                 self._current.native = next(iter(event.members.values()), self._current.native)
                 self._close(parts)
-            case _:
+            case "rest":
                 self._rest = event.members
         return b"".join(parts)
 

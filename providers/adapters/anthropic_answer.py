@@ -283,7 +283,8 @@ class AnthropicStream(Reader):
                 self._citations.append(delta.citation)
             case _ if self._kind in KNOWN:
                 return []
-        return [Native("anthropic", "goes_on", {"delta": decode_members(payload)["delta"]})]
+        members = decode_members(payload)
+        return [Native("anthropic", "goes_on", {"delta": members["delta"]})] if "delta" in members else []
 
     def _ends(self) -> Iterable[Event]:
         """A call without arguments has none in the stream either, which no client could parse."""

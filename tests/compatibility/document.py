@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.compatibility import absent
+from tests.compatibility import absent, breakers
 from tests.compatibility.clients import SKINS
 from tests.compatibility.fields import EXPECTED, FIELDS, flat
 
@@ -106,7 +106,8 @@ def features() -> str:
 def written(text: str) -> str:
     head, _, rest = text.partition(BEGIN)
     fields = f"{REQUEST_FIELDS}\n{request_fields()}"
-    generated = f"{features()}\n{tables()}\n{fields}\n{NOT_SERVED}\n{absent.table()}"
+    checked = f"### What breaks clients elsewhere\n\n{breakers.table()}"
+    generated = f"{features()}\n{tables()}\n{fields}\n{checked}\n{NOT_SERVED}\n{absent.table()}"
     return f"{head}{BEGIN}{generated}{END}{rest.partition(END)[2]}"
 
 

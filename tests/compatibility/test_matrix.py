@@ -9,7 +9,7 @@ import pytest
 
 from gateway.api import inference_urls
 from providers.adapters import WIRES
-from tests.compatibility import document
+from tests.compatibility import breakers, document
 from tests.compatibility.clients import PIXEL, SKINS, Heard, events
 from tests.compatibility.document import FEATURES, reason
 from tests.compatibility.vendors import Running
@@ -137,6 +137,12 @@ def test_how_long_the_cache_is_kept_arrives(client: httpx.Client, vendor: Runnin
 def test_every_inference_path_is_a_skin_here() -> None:
     served = {str(found.pattern) for found in inference_urls.urlpatterns if str(found.pattern).startswith("api/v1/")}
     assert served - {"api/v1/embeddings"} == {f"api/v1{skin.path}" for skin in SKINS.values()}
+
+
+def test_the_tests_that_the_document_names_exist() -> None:
+    named = [test.split("::") for tests in breakers.BREAKERS.values() for test in tests]
+    root = document.DOCUMENT.parent.parent
+    assert [(file, name) for file, name in named if f"def {name}(" not in (root / file).read_text()] == []
 
 
 def test_the_document_is_what_is_tested() -> None:

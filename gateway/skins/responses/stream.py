@@ -108,7 +108,8 @@ class ResponseWriter(BlockWriter):
         if block is None:
             return b""
         if block.kind == "text":
-            return self._annotated(block, native.members["annotation"])
+            annotation = native.members.get("annotation")
+            return b"" if annotation is None else self._annotated(block, annotation)
         name = decode_text(native.members["type"])
         members = {name: raw for name, raw in native.members.items() if name not in ("type", "sequence_number")}
         return self._event(name, **members | self._at())
