@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Model
 from django.http import HttpRequest
 
+from accounts import notices
 from accounts.models import AuditEvent, User
 
 Verb = AuditEvent.Verb
@@ -23,12 +24,13 @@ def record(
     details: dict[str, Any] | None = None,
 ) -> AuditEvent:
     """Says that the request's user did it, or the system when there is no request. Details hold no secrets.
+    Who watches over the organization is mailed where it changes what others may do (accounts/notices.py).
 
     A target is a row, or the type and name of what is none.
     """
     target_type, target_id = (target._meta.label_lower, str(target.pk)) if isinstance(target, Model) else target
     actor = request.user if request is not None else None
-    return AuditEvent.objects.create(
+    event = AuditEvent.objects.create(
         actor=actor if isinstance(actor, User) else None,
         organization_id=organization_id,
         verb=verb,
@@ -37,6 +39,8 @@ def record(
         address=address_of(request) if request is not None else None,
         details=details or {},
     )
+    notices.tell_of(event, target)
+    return event
 
 
 def address_of(request: HttpRequest) -> str | None:

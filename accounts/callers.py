@@ -40,6 +40,8 @@ class Caller(Struct, frozen=True):
     expires_at: datetime | None
     keeps_content: bool = False
     policy: Policy = NO_POLICY
+    visitor: UUID | None = None
+    """Whence a visitor of the playground comes, who has no account."""
 
     @property
     def is_expired(self) -> bool:
@@ -121,8 +123,10 @@ def find(key_hash: str) -> Caller | None:
         requests_per_minute=row.requests_per_minute,
         organization_requests_per_minute=row.organization.requests_per_minute,
         expires_at=row.expires_at,
-        keeps_content=row.organization.keeps_content,
+        # A visitor has not agreed to what the organization wants for itself.
+        keeps_content=row.organization.keeps_content and row.visitor is None,
         policy=policy_of(row),
+        visitor=row.visitor,
     )
 
 

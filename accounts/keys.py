@@ -11,6 +11,7 @@ import zlib
 from datetime import datetime
 from functools import cache
 from typing import TypedDict, Unpack
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
@@ -37,6 +38,7 @@ class Limits(TypedDict, total=False):
 class NewKey(Limits, total=False):
     external_user: str | None
     is_playground: bool
+    visitor: UUID
 
 
 class Changes(Limits, total=False):

@@ -110,6 +110,9 @@ class Organization(Budgeted):
     keeps_content = models.BooleanField(
         default=False, db_default=False, help_text="Prompts and answers are kept, encrypted, as long as the requests."
     )
+    notices_email = models.EmailField(
+        blank=True, db_default="", help_text="Gets mail about money, beside the members who do."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
 
@@ -134,6 +137,9 @@ class Membership(Budgeted):
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices)
+    notices = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="Which mail they chose to get or not (accounts/notices.py)."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -175,6 +181,9 @@ class ApiKey(models.Model):
         db_default=False,
         editable=False,
         help_text="Of a page of the playground; not among people's keys.",
+    )
+    visitor = models.UUIDField(
+        null=True, editable=False, help_text="Of a visitor of the playground: whence they come (accounts/visitors.py)."
     )
     is_disabled = models.BooleanField(default=False)
     limit_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending limit in nano-USD.")

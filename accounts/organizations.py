@@ -31,6 +31,11 @@ def change(organization: Organization, *, name: str, keeps_content: bool) -> Non
     organization.save(update_fields=["name", "keeps_content"])
 
 
+def set_notices_email(organization: Organization, address: str) -> None:
+    organization.notices_email = address
+    organization.save(update_fields=["notices_email"])
+
+
 def invite(organization: Organization, *, email: str, role: str, invited_by: User) -> Invitation:
     """The one open invitation of this address; an earlier one ends. Raises MembershipError."""
     email = email.strip().lower()

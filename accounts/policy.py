@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from django.db.models import Q
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from accounts import visitors
 from accounts.models import ApiKey, RoutingPolicy
 
 
@@ -27,7 +28,10 @@ def policy_of(key: ApiKey) -> Policy:
     """The key's over its organization's."""
     rows = RoutingPolicy.objects.filter(Q(organization_id=key.organization_id) | Q(api_key=key))
     # The organization's first: what the key prefers replaces it.
-    return united(sorted(rows, key=lambda row: row.api_key_id is not None))
+    policy = united(sorted(rows, key=lambda row: row.api_key_id is not None))
+    if key.visitor is None:
+        return policy
+    return structs.replace(policy, only=(*policy.only, frozenset({visitors.PROVIDER})))
 
 
 def united(rows: Iterable[RoutingPolicy]) -> Policy:

@@ -7,14 +7,15 @@ from celery import shared_task
 from django.conf import settings
 from django.core.mail import get_connection, send_mail
 
-from accounts import codes
+from accounts import codes, visitors
 
 
 @shared_task
 def sessions() -> None:
-    """Deletes log-ins and authorization codes that have expired."""
+    """Deletes log-ins, authorization codes and visitors' keys that have expired."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     codes.prune()
+    visitors.prune()
 
 
 @shared_task(autoretry_for=(SMTPException, OSError), retry_backoff=5, retry_backoff_max=300, max_retries=8)

@@ -1,14 +1,18 @@
 """Makes pictures of every page with made-up people and requests: phone and laptop, dark and light.
 
     bench/screenshots DIRECTORY [NAME …]    # all pages, or those of these names
+    bench/screenshots docs/pictures --readme    # those that README.md shows: one window each, small files
 
 It starts a gateway of its own (PostgreSQL and Valkey too) and drives Debian's Chromium.
 """
 
+import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 
 import tests.isolation
 from tests import upstream
@@ -18,29 +22,52 @@ from tests.services import Servers, running
 
 CHROMIUM = "/usr/bin/chromium"
 WIDTHS = {"phone": 390, "laptop": 1280}
+SCHEMES = ("light", "dark")
+README = {
+    "dashboard-laptop-light",
+    "model-laptop-dark",
+    "chat-answered-laptop-light",
+    "generation-laptop-dark",
+}
+# Enough for pages of few colours, at a third of the bytes.
+COLOURS = 128
 
 
 def main(directory: Path, wanted: set[str]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
+    is_readme = wanted == {"--readme"}
     servers = Servers(tests.isolation.DIRECTORY)
     try:
         servers.start()
         with upstream.running() as provider, running(servers, catalogue=catalogue(provider.url), env=SELLS) as product:
-            take(People(product), directory, wanted)
+            for name, page in pages(People(product), README if is_readme else set()):
+                if is_readme:
+                    small(page, directory / f"{name}.png")
+                elif not wanted or name.rsplit("-", 2)[0] in wanted:
+                    page.screenshot(path=directory / f"{name}.png", full_page=True)
     finally:
         servers.stop()
 
 
-def take(people: People, directory: Path, wanted: set[str]) -> None:
+def pages(people: People, only: set[str]) -> Iterator[tuple[str, Page]]:
+    """By name, device and scheme; `only` are whole names, empty for all."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         for device, width in WIDTHS.items():
-            for scheme in ("light", "dark"):
+            for scheme in SCHEMES:
+                look = f"{device}-{scheme}"
+                if only and not any(name.endswith(look) for name in only):
+                    continue
                 with context(browser, width=width, scheme=scheme) as fresh:
                     for name, page in people.pages(fresh):
-                        if not wanted or name in wanted:
-                            page.screenshot(path=directory / f"{name}-{device}-{scheme}.png", full_page=True)
+                        if not only or f"{name}-{look}" in only:
+                            yield f"{name}-{look}", page
         browser.close()
+
+
+def small(page: Page, file: Path) -> None:
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 if __name__ == "__main__":

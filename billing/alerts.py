@@ -12,8 +12,10 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from msgspec import Struct
 
+from accounts import notices
 from accounts.models import ApiKey, Membership, Organization, User
-from billing import budgets, mail
+from accounts.notices import Notice
+from billing import budgets
 from billing.money import usd
 from billing.payments.models import NANO_PER_CENT, BillingProfile, BudgetNotice
 
@@ -61,7 +63,7 @@ def _mail_low_balance(profile: BillingProfile, left: int) -> None:
             "threshold": usd((profile.low_balance_cents or 0) * NANO_PER_CENT),
             "url": f"{settings.PUBLIC_URL}/credits",
         }
-        mail.to_payers(profile.organization_id, "low_balance", context)
+        notices.tell(profile.organization_id, Notice.LOW_BALANCE, context)
 
 
 def used_budgets() -> None:
@@ -159,4 +161,4 @@ def _mail_budget(limit: Limit, percent: int) -> None:
             "reset": limit.reset,
             "url": f"{settings.PUBLIC_URL}{limit.page}",
         }
-        mail.to_managers_and(limit.user, limit.organization.pk, "budget", context)
+        notices.tell(limit.organization.pk, Notice.BUDGET, context, concerned=limit.user)

@@ -365,6 +365,7 @@ class UsageDay(Usage):
 
     class Meta:
         verbose_name = verbose_name_plural = "margin"
+        indexes = [models.Index(fields=["model", "day"], name="billing_usage_day_model")]
         constraints = [
             models.UniqueConstraint(
                 "organization_id",

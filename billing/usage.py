@@ -9,7 +9,7 @@ often it runs, and a run that did not happen or died is made good by the next. A
 transaction, so readers never see half of it.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from django.db import connection, transaction
 from django.db.models import F, Sum
@@ -68,6 +68,13 @@ def roll_up() -> None:
 def tokens_by_model(*, days: int) -> dict[str, int]:
     """Of all organizations together, over so many days and today."""
     rows = UsageDay.objects.filter(day__gte=_now().date() - timedelta(days=days)).values_list("model")
+    return dict(rows.annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens"))))
+
+
+def tokens_by_day(model: str, *, days: int) -> dict[date, int]:
+    """Of all organizations together, today included; days without any are not in it."""
+    since = _now().date() - timedelta(days=days - 1)
+    rows = UsageDay.objects.filter(model=model, day__gte=since).values_list("day").order_by()
     return dict(rows.annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens"))))
 
 

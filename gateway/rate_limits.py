@@ -1,6 +1,6 @@
-"""Requests per minute, where an operator has set them, and the allowance of free models (§3.7).
+"""Requests per minute, where an operator has set them, and the allowances of free models (§3.7) and of visitors.
 
-Counters are in Valkey and touch no money: when it is away, requests pass.
+Counters are in Valkey and touch no money: when it is away, requests pass, but for those of visitors.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import redis.asyncio
 from asgiref.sync import sync_to_async
 from msgspec import Struct
 
+from accounts import visitors
 from accounts.callers import Caller
 from billing.ledger import NANO_PER_USD
 from billing.wallets import given_in_all
@@ -19,6 +20,7 @@ from gateway.errors import ApiError
 from providers.snapshot import Endpoint
 
 MINUTE_S = 60
+HOUR_S = 3600
 DAY_S = 86_400
 FREE_PER_MINUTE = 20
 FREE_PER_DAY = 50
@@ -26,6 +28,7 @@ FREE_PER_DAY_HIGH = 1000
 # Ten dollars of credit, less what a payment's fees may take of it.
 HIGH_NANO = 9 * NANO_PER_USD
 PATIENCE_S = 0.25
+VISITOR = "visitor"
 # Nothing is counted unless everything has room: a request refused by the minute must not eat of the day.
 TAKE = """
 for i = 1, #KEYS do
@@ -83,7 +86,7 @@ class RateLimits:
                 place = int(await self._take(keys=keys, args=arguments))
         except (redis.RedisError, OSError) as error:
             logger.warning("requests are not counted: %s", str(error) or type(error).__name__)
-            return None
+            return next((rule for rule in rules if rule.name == VISITOR), None)
         return rules[place - 1] if place else None
 
 
@@ -94,6 +97,8 @@ def rules_of(caller: Caller) -> list[Rule]:
     if caller.organization_requests_per_minute is not None:
         organization = caller.organization_id
         rules.append(Rule("organization", organization, caller.organization_requests_per_minute, MINUTE_S))
+    if caller.visitor is not None:
+        rules.append(Rule(VISITOR, caller.visitor, visitors.PER_HOUR, HOUR_S))
     return rules
 
 
@@ -118,6 +123,8 @@ def exceeded(rule: Rule, now: float) -> ApiError:
         name = rule.name + ("-high-balance" if rule.limit == FREE_PER_DAY_HIGH else "")
         metadata["limit_source"] = "openrouter_free_tier_daily"
     message = f"Rate limit exceeded: {name}. {rule.limit} requests are allowed."
+    if rule.name == VISITOR:
+        message = f"Visitors may ask {rule.limit} times an hour. Sign up to go on, or come back in a while."
     return ApiError(429, message, metadata=metadata, retry_after=resets - now, headers=headers)
 
 

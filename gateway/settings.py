@@ -3,6 +3,7 @@
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import environ
 from csp.constants import NONE, SELF
@@ -72,6 +73,13 @@ def percent(name: str, text: str) -> Decimal:
     if not 0 <= share <= 100:
         raise ImproperlyConfigured(f"{name} must be from 0 to 100.")
     return share
+
+
+def identity(name: str, text: str) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is not the id of an organization (its page Settings shows it).") from None
 
 
 def broker(url: str) -> str:
@@ -166,6 +174,8 @@ SIGNUP = env.str("SIGNUP", default="open")
 if SIGNUP not in ("open", "invite", "closed"):
     raise ImproperlyConfigured("SIGNUP must be open, invite or closed.")
 SIGNUP_CREDIT_NANO = nano(env.str("SIGNUP_CREDIT", default="0"))
+# Who pays for visitors of the playground; without it they are asked to sign up.
+VISITORS_ORGANIZATION = identity("VISITORS_ORGANIZATION", env.str("VISITORS_ORGANIZATION", default=""))
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",

@@ -288,7 +288,10 @@ class UptimeQuerySet(models.QuerySet["Uptime"]):
 
 
 class Uptime(models.Model):
-    """How an endpoint did in a minute, an hour or a day: its requests, or its provider's probe where it had none."""
+    """How an endpoint did in a minute, an hour or a day: its requests, or its provider's probe where it had none.
+
+    How fast it was is told of requests alone.
+    """
 
     class Span(models.TextChoices):
         MINUTE = "minute"
@@ -300,6 +303,11 @@ class Uptime(models.Model):
     begins_at = models.DateTimeField()
     successes = models.PositiveBigIntegerField(default=0)
     faults = models.PositiveBigIntegerField(default=0)
+    # Sums and how many are in them, which add up over time as medians do not.
+    latency_count = models.PositiveBigIntegerField(default=0, db_default=0)
+    latency_ms_sum = models.PositiveBigIntegerField(default=0, db_default=0, help_text="To the first token.")
+    throughput_count = models.PositiveBigIntegerField(default=0, db_default=0)
+    throughput_sum = models.PositiveBigIntegerField(default=0, db_default=0, help_text="Tokens a second.")
 
     objects = UptimeQuerySet.as_manager()
 

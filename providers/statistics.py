@@ -102,6 +102,11 @@ def note(histogram: Histogram, value: float) -> None:
     histogram[bucket] = histogram.get(bucket, 0) + 1
 
 
+def summed(histogram: Histogram) -> tuple[int, int]:
+    """How many values, and their sum to about 5 %."""
+    return sum(histogram.values()), round(sum(GROWTH ** (bucket + 0.5) * count for bucket, count in histogram.items()))
+
+
 def percentiles(histogram: Histogram) -> Percentiles | None:
     total = sum(histogram.values())
     if total < LEAST:

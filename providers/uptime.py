@@ -11,7 +11,7 @@ from msgspec import Struct
 from providers import refusals
 from providers.errors import FAULTS
 from providers.models import Endpoint, Incident, Probe, Provider, Uptime
-from providers.statistics import Tally
+from providers.statistics import Tally, summed
 
 Span = Uptime.Span
 KEPT = {Span.MINUTE: timedelta(hours=3), Span.HOUR: timedelta(days=8), Span.DAY: timedelta(days=400)}
@@ -22,14 +22,19 @@ UP_FROM = 0.95
 LOOKED_AT = timedelta(minutes=2)
 # A provider is down when it was not up at so many probes in a row.
 PROBES = 2
+COLUMNS = ["successes", "faults", "latency_count", "latency_ms_sum", "throughput_count", "throughput_sum"]
 # Sums of what is finer; what is there already is replaced, so a run may be repeated.
 SUM = """
-INSERT INTO providers_uptime (endpoint_id, span, begins_at, successes, faults)
-SELECT endpoint_id, %(span)s, date_trunc(%(span)s, begins_at, 'UTC'), sum(successes), sum(faults)
+INSERT INTO providers_uptime (endpoint_id, span, begins_at, {columns})
+SELECT endpoint_id, %(span)s, date_trunc(%(span)s, begins_at, 'UTC'), {sums}
 FROM providers_uptime WHERE span = %(finer)s AND begins_at >= date_trunc(%(span)s, %(since)s::timestamptz, 'UTC')
 GROUP BY 1, 3
-ON CONFLICT (endpoint_id, span, begins_at) DO UPDATE SET successes = excluded.successes, faults = excluded.faults
-"""
+ON CONFLICT (endpoint_id, span, begins_at) DO UPDATE SET {replaced}
+""".format(
+    columns=", ".join(COLUMNS),
+    sums=", ".join(f"sum({name})" for name in COLUMNS),
+    replaced=", ".join(f"{name} = excluded.{name}" for name in COLUMNS),
+)
 
 Minutes = Mapping[datetime, Mapping[UUID, Tally]]
 
@@ -49,7 +54,7 @@ def record(minutes: Minutes) -> None:
             rows,
             update_conflicts=True,
             unique_fields=["endpoint", "span", "begins_at"],
-            update_fields=["successes", "faults"],
+            update_fields=COLUMNS,
         )
         with connection.cursor() as cursor:
             for span, finer in ((Span.HOUR, Span.MINUTE), (Span.DAY, Span.HOUR)):
@@ -63,13 +68,19 @@ def of_minute(minute: datetime, tallies: Mapping[UUID, Tally]) -> list[Uptime]:
     for endpoint, provider in enabled.values_list("pk", "provider_id"):
         tally = tallies.get(endpoint)
         if tally is not None and tally.successes + tally.faults:
-            good, bad = tally.successes, tally.faults
+            counts = counts_of(tally)
         elif provider in probes:
-            good, bad = int(probes[provider]), int(not probes[provider])
+            counts = {"successes": int(probes[provider]), "faults": int(not probes[provider])}
         else:
             continue
-        rows.append(Uptime(endpoint_id=endpoint, span=Span.MINUTE, begins_at=minute, successes=good, faults=bad))
+        rows.append(Uptime(endpoint_id=endpoint, span=Span.MINUTE, begins_at=minute, **counts))
     return rows
+
+
+def counts_of(tally: Tally) -> dict[str, int]:
+    return dict(
+        zip(COLUMNS, (tally.successes, tally.faults, *summed(tally.latency), *summed(tally.throughput)), strict=True)
+    )
 
 
 def prune() -> None:

@@ -22,7 +22,10 @@
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
-    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent.trim());
+    const shown = document.querySelector(button.dataset.copy);
+    // Without TLS browsers lend no clipboard: the text is selected, to be copied by hand.
+    if (!navigator.clipboard) return getSelection().selectAllChildren(shown);
+    await navigator.clipboard.writeText(shown.textContent.trim());
     const label = button.textContent;
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = label), 1500);
@@ -58,5 +61,10 @@
         .replace('os.environ["TURNPIKE_API_KEY"]', `"${token}"`)
         .replace("process.env.TURNPIKE_API_KEY", `"${token}"`);
     }
+  });
+  // allauth's scripts tell so when a browser gives no passkey, or its user thinks better of it.
+  document.addEventListener("allauth.error", (event) => {
+    event.preventDefault();
+    document.getElementById("passkey-problem").textContent = "No passkey was used. Try again, or use another way.";
   });
 })();

@@ -24,8 +24,22 @@ from accounts.models import Membership, User
 from billing import budgets, ledger, usage
 from billing.models import Generation, Wallet
 from billing.generations import public_id
+from providers.importer import import_catalogue
 from providers.models import Endpoint, Incident, Provider, Uptime
 
+LOCAL = '''
+providers:
+  - {slug: local, name: Local, wire: openai, base_url: "http://127.0.0.1:9/v1", api_key: secret}
+models:
+  - slug: acme/small
+    name: "Acme: small"
+    description: A small model that runs on this machine.
+    context_length: 2048
+    input_modalities: [text]
+    output_modalities: [text]
+    endpoints:
+      - {provider: local, tag: local, upstream_model: small, prices: {prompt: "0.0000001", completion: "0.0000002"}}
+'''
 random.seed(7)
 alice, bob = (User.objects.create_user(f"{name}@example.com", "corridor-lantern-42") for name in ("alice", "bob"))
 for user in (alice, bob):
@@ -81,6 +95,21 @@ with connection.cursor() as cursor:
     cursor.execute("SELECT till_post()")
 usage.roll_up()
 budgets.set_budget(acme, 400 * 10**9, "monthly")
+import_catalogue(LOCAL, source="test")
+hour = now.replace(minute=0, second=0, microsecond=0)
+rows = []
+for number, endpoint in enumerate(Endpoint.objects.filter(model__slug="acme/three").order_by("tag")):
+    for ago in range(24 * 7):
+        count = random.randrange(40, 400)
+        latency = count * int(random.gauss(420 + 160 * number, 30))
+        speed = count * int(random.gauss(90 - 20 * number, 4))
+        rows.append(
+            Uptime(
+                endpoint=endpoint, span="hour", begins_at=hour - timedelta(hours=ago), successes=count, faults=ago % 3,
+                latency_count=count, latency_ms_sum=latency, throughput_count=count, throughput_sum=speed,
+            )
+        )
+Uptime.objects.bulk_create(rows)
 print(made[0].hash, public_id(Generation.objects.filter(organization_id=acme.pk).latest("id").id), acme.pk)
 """
 
@@ -93,9 +122,13 @@ VISITOR = {
     "providers": "/providers",
     "provider": "/providers/primary",
     "status": "/status",
+    "chat-visitor": "/chat?prompt=Why%20is%20the%20sky%20blue%3F",
     "login": "/login",
     "signup": "/signup",
     "password-reset": "/password/reset",
+    "password-reset-done": "/password/reset/done",
+    "password-reset-wrong-link": "/password/reset/key/1-wrong",
+    "inactive": "/inactive",
     "look-into-your-mail": "/confirm-email",
     "confirm-wrong-link": "/confirm-email/wrong",
     "invitation-over": "/invitations/wrong",
@@ -118,12 +151,15 @@ MEMBER = {
     "members": "/settings/members",
     "budgets": "/settings/budgets",
     "routing": "/settings/routing",
+    "notifications": "/settings/notifications",
     "audit": "/settings/audit",
     "email": "/settings/email",
     "password": "/settings/password",
     "factors": "/settings/factors",
     "factors-app": "/settings/factors/app",
+    "passkeys": "/settings/factors/passkeys",
     "passkey-new": "/settings/factors/passkeys/new",
+    "logout": "/logout",
     "sessions": "/settings/sessions",
     "reauthenticate": "/reauthenticate?next=/settings/factors/app",
     "model-member": "/models/acme/three",
@@ -132,8 +168,8 @@ MEMBER = {
 }
 # Credit is sold; nothing is asked of Stripe before somebody buys.
 SELLS = {"STRIPE_SECRET_KEY": "sk_test_of_nobody", "STRIPE_WEBHOOK_SECRET": "whsec_of_nobody"}
-# What a request cannot be made to fail into.
-BROKEN = ("429.html", "500.html", "503.html")
+# What a request cannot be made to fail into, and what nobody pays for.
+BROKEN = ("429.html", "500.html", "503.html", "pages/playground_closed.html")
 
 
 class People:
@@ -141,13 +177,15 @@ class People:
         self.product = product
         words = product.manage("shell", "--verbosity", "0", "-c", SEED).stdout.split()
         self.known = dict(zip(("key", "generation", "organization"), words, strict=True))
+        product.environment["VISITORS_ORGANIZATION"] = self.known["organization"]
+        product.restart()
 
     def log_in(self, context: BrowserContext, email: str) -> Page:
         page = context.new_page()
         page.goto(f"{self.product.url}/login")
         page.get_by_label("Email").fill(email)
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("main").get_by_role("button", name="Log in").click()
+        page.get_by_role("main").get_by_role("button", name="Log in", exact=True).click()
         page.wait_for_url("**/dashboard")
         return page
 
@@ -172,6 +210,8 @@ class People:
                 page.get_by_role("button", name="Confirm").click()
                 page.wait_for_url("**/factors/app")
             yield name, page
+        self.chat(page)
+        yield "chat-answered", page
         page.goto(f"{self.product.url}/models/acme/one")
         page.get_by_role("button", name="Make a key and fill it in").click()
         page.locator("#quick-token").wait_for()
@@ -183,6 +223,18 @@ class People:
         yield "403", page
         yield from self.broken(page)
 
+    def chat(self, page: Page) -> None:
+        """Two models, and a chat before this one."""
+        page.goto(f"{self.product.url}/chat?model=acme/one")
+        page.get_by_label("Model to add").fill("acme/three")
+        page.get_by_role("button", name="Add").click()
+        for question in ("Which harbours does the ferry call at?", "What does a lighthouse keeper do all day?"):
+            page.get_by_role("button", name="New chat").click()
+            page.get_by_label("Message").fill(question)
+            page.get_by_role("button", name="Send").click()
+            page.get_by_text("The answer is complete.").wait_for(state="attached")
+        page.get_by_role("button", name="Show as code").click()
+
     def broken(self, page: Page) -> Iterator[tuple[str, Page]]:
         for template in BROKEN:
             code = f"from django.template.loader import render_to_string as r; print(r({template!r}))"
@@ -190,7 +242,7 @@ class People:
             url = f"{self.product.url}/broken"
             page.route(url, answer(body))
             page.goto(url)
-            yield template.removesuffix(".html"), page
+            yield template.removesuffix(".html").split("/")[-1], page
             page.unroute(url)
 
 

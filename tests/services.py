@@ -95,10 +95,12 @@ class Servers:
 class Product:
     """Web processes on one socket, and Celery when asked for. The database is its own and empty but for migrations."""
 
-    def __init__(self, servers: Servers, environment: Mapping[str, str], *, web: int, worker: bool) -> None:
+    def __init__(
+        self, servers: Servers, environment: Mapping[str, str], *, web: int, worker: bool, host: str = "127.0.0.1"
+    ) -> None:
         self.listener = bind("127.0.0.1", 0)
         self.listener.listen(BACKLOG)
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.url = f"http://{host}:{self.listener.getsockname()[1]}"
         self.directory = servers.directory / f"product-{uuid.uuid4().hex[:8]}"
         self.directory.mkdir()
         self.environment = {
@@ -201,9 +203,10 @@ def running(
     env: Mapping[str, str] | None = None,
     web: int = 1,
     worker: bool = False,
+    host: str = "127.0.0.1",
 ) -> Iterator[Product]:
     """A product that serves the catalogue (YAML text); for fixtures of a wider scope than one test."""
-    product = Product(servers, env or {}, web=web, worker=worker)
+    product = Product(servers, env or {}, web=web, worker=worker, host=host)
     try:
         if catalogue is not None:
             product.import_catalogue(catalogue)

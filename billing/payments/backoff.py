@@ -6,7 +6,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from billing import mail
+from accounts import notices
+from accounts.notices import Notice
 from billing.payments import amounts
 from billing.payments.models import BillingProfile, TopUp
 
@@ -30,7 +31,7 @@ def count_failure(top_up: TopUp, error: str) -> None:
             "retry_at": profile.retry_at,
             "url": f"{settings.PUBLIC_URL}/credits",
         }
-        mail.to_payers(profile.organization_id, "automatic_failed", context)
+        notices.tell(profile.organization_id, Notice.AUTOMATIC_FAILED, context)
 
 
 def forget_failures(top_up: TopUp) -> None:

@@ -26,6 +26,8 @@ class KeyAuthentication(BaseAuthentication):
         key = keys.find(token)
         if key is None:
             raise ApiError(401, "User not found: the API key is unknown, disabled or expired.")
+        if key.visitor is not None:
+            raise ApiError(403, "A visitor's key asks models and reads nothing of the organization that pays for it.")
         return key.created_by, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,4 +1,4 @@
-"""What every answer of the API has for browsers of other origins and for slow lines: CORS and gzip.
+"""What every answer of the API has for browsers of other origins and for slow lines: CORS and gzip. Pages have gzip.
 
 Keys are sent in a header and never by cookie, so any origin may call. Streams are never compressed: a compressor would
 collect events.
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 
 EXPOSED = "X-Generation-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
@@ -46,7 +47,7 @@ def compress(response: HttpResponse, accepted: str) -> None:
     packer = zlib.compressobj(1, zlib.DEFLATED, GZIP)
     response.content = packer.compress(response.content) + packer.flush()
     response["Content-Encoding"] = "gzip"
-    response["Vary"] = "Accept-Encoding"
+    patch_vary_headers(response, ["Accept-Encoding"])
     if response.has_header("Content-Length"):
         response["Content-Length"] = str(len(response.content))
 
@@ -65,7 +66,10 @@ def is_zero(parameters: Iterable[str]) -> bool:
 
 
 class BrowserMiddleware(MiddlewareMixin):
-    """For the API's paths on Django's own handler; the lean one does the same itself."""
+    """For Django's own handler; the lean one does the same itself.
+
+    Pages are compressed too: what is secret in them stands there once (keys) or is masked anew each time (CSRF tokens).
+    """
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         if not is_api(request.path):
@@ -82,6 +86,6 @@ class BrowserMiddleware(MiddlewareMixin):
         if is_api(request.path):
             for name, value in CORS.items():
                 response[name] = value
-            if isinstance(response, HttpResponse):
-                compress(response, request.headers.get("Accept-Encoding", ""))
+        if isinstance(response, HttpResponse):
+            compress(response, request.headers.get("Accept-Encoding", ""))
         return response

@@ -10,14 +10,14 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_safe
 from msgspec import Struct
 
-from accounts import access
+from accounts import access, visitors
 from billing import usage
 from billing.markups import load
 from gateway.api.model_query import SORTS, select
 from gateway.api.models import known
 from gateway.customers import Customers
 from gateway.errors import ApiError
-from gateway.pages import uptime
+from gateway.pages import speed, uptime
 from gateway.pages.tenant import membership
 from providers import snapshot
 from providers.models import INPUT_MODALITIES, OUTPUT_MODALITIES, Uptime
@@ -64,7 +64,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "model_count": len(found),
         "endpoint_count": len(endpoints),
         "provider_count": len({endpoint.provider.slug for endpoint in endpoints}),
-        "newest": found[:6],
+        "can_try": request.user.is_authenticated or bool(for_visitors(catalogue(request))),
     }
     return render(request, "pages/home.html", context)
 
@@ -119,10 +119,14 @@ def model(request: HttpRequest, slug: str) -> HttpResponse:
     ids = [endpoint.id for endpoint in endpoints]
     live, history = uptime.figures(request, ids), uptime.histories("endpoint", ids)
     day = Uptime.objects.last_day("endpoint")
+    bars = speed.bars(found.slug)
     context = {
         "model": found,
         "endpoints": endpoints,
         "live": [(endpoint, live[endpoint.id], day.get(endpoint.id), history[endpoint.id]) for endpoint in endpoints],
+        "bars": bars,
+        "tokens_known": any(bar.tokens for bar in bars),
+        "charts": speed.charts(endpoints),
         "public_url": settings.PUBLIC_URL,
         "may_create": request.user.is_authenticated and access.may_create_key(membership(request)),
     }
@@ -176,6 +180,13 @@ def example(found: Snapshot) -> str:
 def rows(found: Snapshot) -> list[Row]:
     """The models that can be called, newest first."""
     return as_rows(sorted(found.models.values(), key=lambda model: (-model.released_at.timestamp(), model.slug)))
+
+
+def for_visitors(found: Snapshot) -> list[Row]:
+    """What they may try without an account: none unless somebody pays for it."""
+    if visitors.payer() is None:
+        return []
+    return [row for row in rows(found) if any(one.provider.slug == visitors.PROVIDER for one in row.routable)]
 
 
 def as_rows(models: list[Model]) -> list[Row]:

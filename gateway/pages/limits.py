@@ -10,13 +10,14 @@ from django_ratelimit.core import is_ratelimited
 from redis.exceptions import RedisError
 
 from accounts.audit import address_of
+from accounts.visitors import network_of
 
 View = Callable[..., HttpResponseBase]
 Key = Callable[[str, HttpRequest], str]
 
 
 def by_address(group: str, request: HttpRequest) -> str:
-    return address_of(request) or "-"
+    return network_of(address_of(request) or "-")
 
 
 def by_email(group: str, request: HttpRequest) -> str:

@@ -1,5 +1,6 @@
-"""A new user in real Chromium: sign-up, the link in a mail, a key, a first completion, its cost on the dashboard."""
+"""A new user in real Chromium: sign-up, the link in a mail, a key, the curl beside it, its generation on screen."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,6 @@ from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from aiosmtpd.controller import Controller
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
@@ -122,14 +122,17 @@ def test_from_sign_up_to_a_first_completion(
     page.get_by_role("heading", name="alice@example.com").wait_for()
     assert f"${CREDIT}" in page.content()
 
-    page.get_by_role("link", name="Keys").click()
-    page.get_by_role("link", name="New key").click()
-    page.get_by_label("Name").fill("laptop")
-    page.get_by_role("button", name="Create").click()
-    key = page.locator("#token").inner_text().strip()
-
-    cost = complete(gateway, key)
-    page.get_by_role("link", name="I have copied it").click()
+    # First steps: a key, a curl to copy that has it, the first generation on screen.
+    page.get_by_role("button", name="Make a key and fill it in").click()
+    page.get_by_text("Your key “Quick start”").wait_for()
+    assert "Waiting for your first request" in page.locator("main").inner_text()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy", exact=True).last.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    cost = run(page.evaluate("navigator.clipboard.readText()"))
+    page.get_by_text("It came: acme/one").wait_for()
+    page.get_by_role("link", name="Look at it").click()
+    page.get_by_role("heading", name="Attempts").wait_for()
     page.get_by_role("link", name="Dashboard").click()
     shown = page.locator("main").inner_text()
     assert f"${Decimal(CREDIT) - cost:f}" in shown
@@ -142,13 +145,11 @@ def test_from_sign_up_to_a_first_completion(
     assert f"-${cost:f}" in page.locator("main").inner_text()
 
 
-def complete(gateway: Product, key: str) -> Decimal:
-    """Makes a completion; what the answer says that it cost, to the nano-dollar."""
-    body = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}]}
-    headers = {"Authorization": f"Bearer {key}"}
-    response = httpx.post(f"{gateway.url}/api/v1/chat/completions", json=body, headers=headers, timeout=30)
-    assert response.status_code == 200, response.text
-    cost = Decimal(str(response.json()["usage"]["cost"])).quantize(Decimal("1e-9")).normalize()
+def run(curl: str) -> Decimal:
+    """What a shell makes of it; what the answer says that it cost, to the nano-dollar."""
+    done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    cost = Decimal(str(json.loads(done.stdout)["usage"]["cost"])).quantize(Decimal("1e-9")).normalize()
     assert cost > 0
     return cost
 
@@ -181,7 +182,7 @@ def test_a_chat_with_two_models_is_paid_by_the_organization(
     page.goto(f"{gateway.url}/login?next=/chat")
     page.get_by_label("Email").fill("chat@example.com")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    page.get_by_role("main").get_by_role("button", name="Log in", exact=True).click()
     page.get_by_label("Model to add").fill("acme/three")
     page.get_by_role("button", name="Add").click()
     page.get_by_label("Message").fill("Hello <b>there</b>")
@@ -191,11 +192,26 @@ def test_a_chat_with_two_models_is_paid_by_the_organization(
         answer.get_by_text(re.compile(r"tokens · \$0\.0000")).wait_for()
         assert "Hello <b>there</b>" in answer.inner_text()
     page.get_by_role("button", name="Show as code").click()
-    assert '"model": "acme/one"' in page.locator("#as-code").inner_text()
+    code = page.get_by_role("region", name="This chat as code")
+    for language, said in (("curl", "$TURNPIKE_API_KEY"), ("Python", "import os"), ("TypeScript", "import OpenAI")):
+        code.get_by_label("Language").select_option(label=language)
+        assert said in code.inner_text()
+        assert '"model": "acme/one"' in code.inner_text()
 
     # Kept in the browser, and nowhere else; its key is not among people's keys.
     page.reload()
-    assert page.get_by_text("Hello <b>there</b>").count() == 2
+    mine = page.locator("#columns").get_by_text("Hello <b>there</b>")
+    assert mine.count() == 2
+    page.get_by_role("button", name="New chat").click()
+    assert mine.count() == 0
+    page.get_by_text("Earlier chats").click()
+    page.get_by_role("button", name="Hello <b>there</b>").click()
+    assert mine.count() == 2
+    # A model's page opens a chat with that model.
+    page.goto(f"{gateway.url}/models/acme/other")
+    page.get_by_role("link", name="Chat with it").click()
+    page.get_by_role("region", name="acme/other").wait_for()
+    assert (page.get_by_role("region", name="acme/one").count(), mine.count()) == (0, 0)
     page.goto(f"{gateway.url}/keys")
     assert "Playground" not in page.content()
     page.goto(f"{gateway.url}/logs")

@@ -80,7 +80,8 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
     "page-key": MEMBERS,
     "page-key-delete": POST_ONLY,
     "page-key-quick": POST_ONLY,
-    "page-playground": LOGGED_IN,
+    "page-playground": EVERYBODY,
+    "visitor-key": (405, 405, 405, 405),
     "playground-key": POST_ONLY,
     "page-budgets": LOGGED_IN,
     "page-budget": POST_ONLY,
@@ -96,6 +97,7 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
     "page-invitation-withdraw": POST_ONLY,
     # Charlie looks at his own organization's.
     "page-audit": (302, 200, 403, 200),
+    "page-notifications": LOGGED_IN,
     "page-sessions": LOGGED_IN,
     "page-invitation": EVERYBODY,
     "account_login": LOGGED_OUT,

@@ -147,7 +147,7 @@ def page(browser: Browser, shop: Product) -> Iterator[Page]:  # noqa: F811
     page.goto(f"{shop.url}/login")
     page.get_by_label("Email").fill("alice@example.com")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    page.get_by_role("main").get_by_role("button", name="Log in", exact=True).click()
     page.get_by_role("heading", name="alice@example.com").wait_for()
     yield page
     context.close()
