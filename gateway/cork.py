@@ -1,6 +1,7 @@
 """uvicorn's protocol with writes gathered: a response's head and body leave in one system call, not two.
 
-A system call with its wake-up of the reader is the dearest single thing on the way of a request.
+A system call with its wake-up of the reader is the dearest single thing on the way of a request. What follows a head
+that has left, a stream's chunks, comes one at a time and is not held back.
 """
 
 import asyncio
@@ -9,10 +10,11 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 LINGER_S = 30.0
+HEAD = b"HTTP/"
 
 
 class CorkedTransport:
-    """What is written in one turn of the event loop goes out together at its end."""
+    """A head goes out at the end of the event loop's turn, with what is written until then."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -20,9 +22,13 @@ class CorkedTransport:
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        if not self._parts:
+        if self._parts:
+            self._parts.append(data)
+        elif data.startswith(HEAD):
+            self._parts.append(data)
             self._loop.call_soon(self._flush)
-        self._parts.append(data)
+        elif not self._transport.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         self._flush()

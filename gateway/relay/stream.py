@@ -70,12 +70,16 @@ class AnswerStream:
                 await self._settle_failure(error)
                 raise
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._late() if self._opened is None else self._relay(self._opened)
+
+    async def _late(self) -> AsyncIterator[bytes]:
+        """The first content is still to come."""
         while not self._opening.done():
             yield KEEP_ALIVE
             await asyncio.wait([self._opening], timeout=KEEP_ALIVE_S)
         try:
-            self._opened = self._opened or self._opening.result()
+            self._opened = self._opening.result()
         except ApiError as error:
             await self._settle_failure(error)
             yield self._skin.writer(self._generation, self._generation.request.chat.candidates[0], "").error(error)

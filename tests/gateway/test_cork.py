@@ -36,28 +36,41 @@ def corked(client: Client) -> CorkedTransport:
     return CorkedTransport(cast(Any, client), asyncio.get_running_loop())
 
 
-async def test_what_is_written_in_one_turn_leaves_together() -> None:
+HEAD = b"HTTP/1.1 200 OK"
+
+
+async def test_a_head_leaves_with_what_follows_it_in_one_turn() -> None:
     client = Client()
     transport = corked(client)
-    transport.write(b"head")
+    transport.write(HEAD)
     transport.write(b"body")
     assert client.got == []
     await asyncio.sleep(0)
-    assert client.got == [b"headbody"]
+    assert client.got == [HEAD + b"body"]
+
+
+async def test_a_chunk_leaves_at_once_and_never_before_its_head() -> None:
+    client = Client()
+    transport = corked(client)
+    transport.write(HEAD)
+    transport.write(b"1")
+    await asyncio.sleep(0)
+    transport.write(b"2")
+    assert client.got == [HEAD + b"1", b"2"]
 
 
 async def test_closing_sends_what_was_written() -> None:
     client = Client()
     transport = corked(client)
-    transport.write(b"bad request")
+    transport.write(HEAD)
     transport.close()
-    assert (client.got, client.is_gone) == ([b"bad request"], True)
+    assert (client.got, client.is_gone) == ([HEAD], True)
 
 
 async def test_nothing_goes_to_a_client_that_left() -> None:
     client = Client()
     transport = corked(client)
-    transport.write(b"x")
+    transport.write(HEAD)
     client.is_gone = True
     await asyncio.sleep(0)
     transport.write(b"y")
