@@ -29,6 +29,7 @@ README = {
     "chat-answered-laptop-light",
     "generation-laptop-dark",
 }
+ANSWER = "By day the lamp is cleaned, its wick trimmed and the brass polished; at dusk it is lit."
 # Enough for pages of few colours, at a third of the bytes.
 COLOURS = 128
 
@@ -40,6 +41,8 @@ def main(directory: Path, wanted: set[str]) -> None:
     try:
         servers.start()
         with upstream.running() as provider, running(servers, catalogue=catalogue(provider.url), env=SELLS) as product:
+            for model in ("one-primary", "three-primary", "three-secondary", "three-tertiary"):
+                provider.script(model, spoken(ANSWER))
             for name, page in pages(People(product), README if is_readme else set()):
                 if is_readme:
                     small(page, directory / f"{name}.png")
@@ -65,7 +68,17 @@ def pages(people: People, only: set[str]) -> Iterator[tuple[str, Page]]:
         browser.close()
 
 
+def spoken(text: str) -> list[upstream.Step]:
+    """Streamed word by word."""
+    words = [upstream.chunk({"content": f"{word} "}) for word in text.split()]
+    usage = {"prompt_tokens": 17, "completion_tokens": len(words), "total_tokens": 17 + len(words)}
+    last = {"chunk": {"id": "up-1", "choices": [], "usage": usage}}
+    return [*words, upstream.chunk({}, "stop"), last, {"done": True}]
+
+
 def small(page: Page, file: Path) -> None:
+    if "/models/" in page.url:
+        page.get_by_role("heading", name="How they do").evaluate("(one) => one.scrollIntoView()")
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench import screenshots
 from gateway.api import inference_urls, urls
 from gateway.local.environment import ROOT
 
@@ -45,6 +46,12 @@ def test_links_and_named_files_exist(document: Path) -> None:
     named = [ROOT / found[1] for word in words if (found := FILE.fullmatch(word))]
     linked = [document.parent / target for target in LINK.findall(text)]
     assert [str(path) for path in named + linked if not path.exists()] == []
+
+
+def test_pictures_of_the_readme_are_small_and_those_that_the_command_makes() -> None:
+    shown = set(re.findall(r"!\[[^]]+\]\(([^)]+)\)", README))
+    assert shown == {f"docs/pictures/{name}.png" for name in screenshots.README}
+    assert all((ROOT / picture).stat().st_size < 100_000 for picture in shown)
 
 
 def test_readme_lists_the_providers_of_the_catalogue() -> None:
