@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from accounts.models import Window
+from billing.errors import Refused
+from billing.money import MAX_NANO
 
 # A hold expires 60 s after its last touch at the earliest; after this long without one the answer must stop.
 TRUSTED_S = 40.0
@@ -34,7 +36,8 @@ class Hold:
         self.amount = amount
         # When the admit or last touch that succeeded was sent, on the loop's clock.
         self.sent_at = sent_at
-        self.progress: Callable[[], int] = int
+        # What was used so far, by the customer's price and by the providers'.
+        self.progress: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self.on_gone: Callable[[], object] = lambda: None
         self.extender: Callable[[Hold, int, int], Awaitable[None]] | None = None
 
@@ -43,5 +46,7 @@ class Hold:
 
     async def extend(self, least: int, want: int) -> None:
         """Makes it `want` in all, at least `least`. Raises Refused, HoldGone or TillAway."""
+        if least > MAX_NANO:
+            raise Refused("credits", least=least - self.amount, free=0, held=0)
         if self.extender is not None and least > self.amount:
-            await self.extender(self, least, max(want, least))
+            await self.extender(self, least, min(max(want, least), MAX_NANO))

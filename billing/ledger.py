@@ -78,7 +78,10 @@ def refund_paid(reference: str, *, reason: str = "") -> LedgerTransaction:
 
 
 def refund_refused(reference: str, *, reason: str = "") -> LedgerTransaction:
-    """The payment provider refused the refund of that reference, or it failed after it was paid: credit again."""
+    """The payment provider refused the refund of that reference, or it failed after it was paid: credit again.
+
+    Also one that was made there (`refunded`).
+    """
     return _credit_again(reference, Kind.REFUND_REFUSED, Account.REFUNDS, reason)
 
 
@@ -205,17 +208,19 @@ def _credit_again(
     """What a refund or dispute took comes back, from the payment provider if it had left there already."""
     with transaction.atomic():
         began, taken = _begun(reference, under_way)
-        amount, pending = -taken.pop(Account.WALLET), taken.pop(under_way)
+        # Nothing of what was refunded at the payment provider was ever under way here.
+        amount, pending = -taken.pop(Account.WALLET), taken.pop(under_way, 0)
         source = Account.PAYMENT_CLEARING if is_posted(f"{reference}:paid") else under_way
-        back = {account: -moved for account, moved in taken.items()} | {source: -pending}
+        back = {account: -moved for account, moved in taken.items()}
+        back[source] = back.get(source, 0) - pending
         why: Movement = {"reason": reason, "reference": f"{reference}:credited"}
         return _move(began.organization, kind, amount, back, why)
 
 
 def _begun(reference: str, under_way: LedgerEntry.Account) -> tuple[LedgerTransaction, dict[LedgerEntry.Account, int]]:
     """The refund or dispute and its entries; nobody else ends it meanwhile. Raises DoesNotExist."""
-    kind = Kind.REFUND if under_way == Account.REFUNDS else Kind.DISPUTE
-    began = LedgerTransaction.objects.select_related("organization").get(reference=reference, kind=kind)
+    kinds = [Kind.REFUND, Kind.REFUND_PAID] if under_way == Account.REFUNDS else [Kind.DISPUTE]
+    began = LedgerTransaction.objects.select_related("organization").get(reference=reference, kind__in=kinds)
     _locked(began.organization)
     return began, {Account(entry.account): entry.amount for entry in began.entries.all()}
 

@@ -105,6 +105,7 @@ class Hold(models.Model):
     wallet_amount = models.BigIntegerField(help_text="Held of the wallet, nano-USD.")
     list_amount = models.BigIntegerField(help_text="Held of the budgets, nano-USD.")
     progress = models.BigIntegerField(default=0, db_default=0, help_text="Used so far, as last noted; nano-USD.")
+    cost = models.BigIntegerField(null=True, help_text="What providers ask for it so far, as last noted; nano-USD.")
     due_tick = models.BigIntegerField(help_text="Expires when the tick has come this far.")
     budgets = ArrayField(models.UUIDField())
     idempotency = models.UUIDField(null=True, help_text="Of a request that is to be answered once.")

@@ -15,7 +15,7 @@ import psycopg
 
 from billing.errors import HoldGone, KeyRevoked, Refused, Repeated, TillError
 from billing.holds import TRUSTED_S, Hold
-from billing.items import Admit, Extend, Item, Result, Settle, given_up
+from billing.items import BARE_RECORD, Admit, Extend, Item, Result, Settle, given_up
 from billing.lane import Lane, Waiting
 from billing.siding import BATCH_ITEMS, Siding, let_answers_go, still_wanted
 
@@ -116,6 +116,11 @@ class Till:
         waiting.trusted_until = hold.sent_at + TRUSTED_S
         return waiting.future
 
+    def let_go(self, hold: Hold) -> None:
+        """Closes with nothing what nobody has settled: as an open hold it would be touched for as long as we live."""
+        if hold.generation in self._open:
+            self.settle_soon(hold, Settle(hold.generation, 0, 0, 0, BARE_RECORD))
+
     def _opened(self, organization: UUID, item: Admit, amount: int, sent_at: float) -> Hold:
         hold = Hold(item.generation, organization, item.budgets, amount, sent_at)
         hold.limits, hold.windows, hold.extender = item.limits, item.windows, self.extend
@@ -200,7 +205,8 @@ class Till:
         if not holds:
             return
         sent_at = self._loop.time()
-        notes = encode([{"id": hold.generation, "progress": hold.progress()} for hold in holds])
+        noted = [(hold.generation, *hold.progress()) for hold in holds]
+        notes = encode([{"id": id, "progress": progress, "cost": cost} for id, progress, cost in noted])
         try:
             rows = await (await self._lane.connected()).call("touch", [notes])
         except psycopg.Error as error:

@@ -13,6 +13,7 @@ from billing.errors import Refused, TillAway
 from billing.generations import new_id, public_id
 from billing.holds import Hold
 from billing.items import Admit, Settle
+from billing.money import MAX_NANO
 from gateway.contents import Transcript
 from gateway.errors import Attempted
 from gateway.idempotency import Mark
@@ -122,15 +123,16 @@ class Generation:
     def admission(self, candidates: list[Endpoint]) -> Admit:
         """The hold to ask for: least at the cheapest candidate, the most at the dearest."""
         prompt, answers, units = self.size.prompt, self.size.answers, self.size.units
-        priced = [(endpoint, endpoint.price) for endpoint in candidates if endpoint.price]
-        least = min(price.bound(prompt, self.least_completion * answers, units) for _, price in priced)
-        want = max(price.bound(prompt, self.output_cap(endpoint) * answers, units) for endpoint, price in priced)
+        priced = [(self.output_cap(endpoint), endpoint.price) for endpoint in candidates if endpoint.price]
+        small = self.least_completion
+        least = min(price.bound(prompt, min(small, cap) * answers, units) for cap, price in priced)
+        want = max(price.bound(prompt, cap * answers, units) for cap, price in priced)
         caller = self.caller
         return Admit(
             generation=self.id,
             key=caller.key_id,
-            least=least,
-            want=want,
+            least=min(least, MAX_NANO),
+            want=min(want, MAX_NANO),
             share=self.share,
             budgets=caller.budgets,
             limits=caller.limits,
@@ -174,7 +176,8 @@ class Generation:
         if price is None or hold is None or (cap is not None and (self.is_streamed or not self.attempts)):
             return cap
         size, most = self.size, self.output_cap(endpoint)
-        least = max(price.bound(size.prompt, self.least_completion * size.answers, size.units), hold.amount + 1)
+        least_completion = min(self.least_completion, most) * size.answers
+        least = max(price.bound(size.prompt, least_completion, size.units), hold.amount + 1)
         slice_or_all = min(most, SLICE) if self.is_streamed else most
         want = price.bound(size.prompt, slice_or_all * size.answers, size.units)
         if least <= want:
@@ -192,7 +195,7 @@ class Generation:
         completion = endpoint.price.affordable_completion(self.hold.amount, self.size.prompt, self.size.units)
         if completion is not None:
             affordable = min(cap, completion // max(self.size.answers, 1))
-        if affordable < self.least_completion:
+        if affordable < min(self.least_completion, cap):
             return None
         return cap if self.is_streamed else affordable
 
@@ -225,19 +228,19 @@ class Generation:
             completion = min(completion, self.size.output_limit * self.size.answers)
         return Usage(prompt=self.size.expected_prompt, completion=completion, is_estimated=True)
 
-    def amount(self) -> int:
-        """What was used so far, nano-USD."""
-        if self.endpoint is None or self.endpoint.price is None:
-            return 0
-        return self.endpoint.price.amount(self.count())
+    def progress(self) -> tuple[int, int]:
+        """Used so far, at the customer's price and at the providers'. A plain request owes nothing before its end."""
+        charge, cost = self._amounts(self.count()) if self.is_streamed else (0, 0)
+        return charge, cost + sum(attempt.cost for attempt in self.attempts)
 
     def _amounts(self, usage: Usage) -> tuple[int, int]:
         """What the customer pays for it and what the provider asks, nano-USD."""
         price = self.endpoint.price if self.endpoint else None
         if price is None:
             return 0, 0
-        amount = price.amount(usage)
-        return amount, amount if price.listed is None else price.listed.amount(usage)
+        # Beyond that it is a slip of price or count, and would not fit into a column.
+        amount = min(price.amount(usage), MAX_NANO)
+        return amount, amount if price.listed is None else min(price.listed.amount(usage), MAX_NANO)
 
     def settlement(self, outcome: str, *, error: str = "") -> Settle:
         """Failed and empty generations cost the client nothing; what they cost us is recorded all the same."""

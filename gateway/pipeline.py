@@ -111,10 +111,12 @@ async def carry_out(
 ) -> Answer:
     if task := asyncio.current_task():
         hold.on_gone = task.cancel
+    hold.progress = generation.progress
     try:
         answer = streamed if generation.is_streamed else whole
         return await answer(services, skin, generation, hold, candidates)
     except Exception as error:
+        services.till.let_go(hold)
         said = errors.of_generation(generation.public_id, error)
         said.routing = told.metadata(generation)
         raise said from error

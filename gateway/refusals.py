@@ -89,9 +89,11 @@ def is_only_held(refusal: Refused) -> bool:
 
 def affordable(free: int, generation: Generation, candidates: list[Endpoint]) -> int:
     """Tokens of answer that `free` pays for at the cheapest endpoint."""
+    size = generation.size
     prices = [endpoint.price for endpoint in candidates if endpoint.price]
-    found = [price.affordable_completion(free, generation.size.prompt) for price in prices]
-    return max((tokens for tokens in found if tokens is not None), default=0) if free > 0 else 0
+    found = [price.affordable_completion(free, size.prompt, size.units) for price in prices]
+    most = max((tokens for tokens in found if tokens is not None), default=0)
+    return max(most, 0) // max(size.answers, 1)
 
 
 def usd(nano: int) -> str:

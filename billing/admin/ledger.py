@@ -18,6 +18,7 @@ HELD = (
     usd_column("wallet_amount", label="of the wallet"),
     usd_column("list_amount", label="of the budgets"),
     usd_column("progress", label="used so far"),
+    usd_column("cost", label="our cost so far"),
 )
 
 

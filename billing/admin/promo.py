@@ -18,8 +18,18 @@ from billing.payments.models import PromoCode, Redemption
 CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,39}", re.ASCII)
 
 
+# A hundred years: the calendar ends at the year 9999.
+MOST_DAYS = 36_500
+
+
 class NewPromoCodeForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the type checker only
     amount_nano = UsdField(label="Credit (USD)")
+    credit_days = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MOST_DAYS,
+        help_text="Days after which the credit given expires; empty for never.",
+    )
 
     class Meta:
         model = PromoCode

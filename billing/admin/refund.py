@@ -21,7 +21,7 @@ from billing.payments.models import Refund, TopUp
 
 
 class RefundForm(forms.Form):
-    amount = forms.DecimalField(label="Credit (USD)", decimal_places=2, min_value=0)
+    amount = forms.DecimalField(label="Credit (USD)", max_digits=12, decimal_places=2, min_value=0)
     with_fee = forms.BooleanField(label="Also what is left of the fee", required=False)
     reason = forms.CharField(max_length=500, widget=forms.Textarea(attrs={"rows": 3, "cols": 80}))
     # What is posted twice with the same token is refunded once.

@@ -39,9 +39,11 @@ def take(top_up: TopUp, *, id: UUID, credit_cents: int, with_fee: bool, reason: 
     """
     with transaction.atomic():
         row = TopUp.objects.select_for_update(of=("self",)).select_related("organization").get(pk=top_up.pk)
-        before = row.refunds.filter(pk=id).first()
-        if before is not None:
+        before = Refund.objects.filter(pk=id).first()
+        if before is not None and before.top_up_id == row.pk:
             return before
+        if before is not None:
+            raise NotAllowed("This form was of another payment: open it anew.")
         if not 0 < credit_cents <= refundable_cents(row):
             raise NotAllowed("More than is left of this payment.")
         refund = Refund.objects.create(

@@ -203,7 +203,8 @@ BEGIN
                 -- Who may ask again for the answer does not pay for half of it.
                 amount := CASE WHEN h.idempotency IS NULL THEN least(h.progress, h.wallet_amount) ELSE 0 END;
                 item.list := amount;
-                item.cost := h.progress;
+                -- A process of the release before notes no cost.
+                item.cost := coalesce(h.cost, h.progress);
                 item.record := '{"outcome": "expired", "is_estimated": true}';
             END IF;
             charged := CASE w.billing WHEN 'unlimited' THEN amount
@@ -259,17 +260,22 @@ BEGIN
 END
 $$;
 
--- A process is alive: its holds expire later, and what they have used so far is noted. `notes`: [{"id", "progress"}].
--- Returns the ids without a hold.
-CREATE OR REPLACE FUNCTION till_touch(notes jsonb) RETURNS SETOF uuid LANGUAGE sql SET enable_seqscan = off AS $$
-    WITH noted AS (
-        SELECT * FROM jsonb_to_recordset(notes) AS x(id uuid, progress bigint) ORDER BY id
+-- A process is alive: its holds expire later, and what they have used so far is noted: `progress` by the customer's price,
+-- `cost` by the providers'. `notes`: [{"id", "progress", "cost"}]. Returns the ids without a hold.
+--
+-- Not in SQL: that would be checked against the columns of the day when an earlier migration loads it.
+CREATE OR REPLACE FUNCTION till_touch(notes jsonb) RETURNS SETOF uuid LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+    RETURN QUERY WITH noted AS (
+        SELECT * FROM jsonb_to_recordset(notes) AS x(id uuid, progress bigint, cost bigint) ORDER BY id
     ), touched AS (
         UPDATE billing_hold h
-            SET due_tick = (SELECT value FROM billing_tick) + 12, progress = greatest(h.progress, noted.progress)
+            SET due_tick = (SELECT value FROM billing_tick) + 12, progress = greatest(h.progress, noted.progress),
+                cost = greatest(h.cost, noted.cost)
             FROM noted WHERE h.generation = noted.id RETURNING h.generation
     )
-    SELECT id FROM noted EXCEPT SELECT generation FROM touched
+    SELECT id FROM noted EXCEPT SELECT generation FROM touched;
+END
 $$;
 
 -- One tick when the last is 5 s ago or more: time that the till was down or nobody ticked does not count.

@@ -123,7 +123,6 @@ class AnswerStream:
         endpoint = generation.endpoint
         assert endpoint is not None
         writer = self._skin.writer(generation, endpoint.model, endpoint.provider.name)
-        self._hold.progress = generation.amount
         cover = Cover(generation, self._hold)
         copy = Copy() if generation.mark is not None else None
         clock = asyncio.get_running_loop().time

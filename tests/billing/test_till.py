@@ -382,8 +382,8 @@ def tick_on(book: Book, ticks: int) -> None:
     book.sql("UPDATE billing_tick SET value = value + %s", (ticks,))
 
 
-def touch(book: Book, hold: Hold, progress: int) -> list[tuple[Any, ...]]:
-    notes = json.dumps([{"id": str(hold.generation), "progress": progress}])
+def touch(book: Book, hold: Hold, progress: int, **more: int) -> list[tuple[Any, ...]]:
+    notes = json.dumps([{"id": str(hold.generation), "progress": progress, **more}])
     return book.sql("SELECT till_touch(%s)", (notes,))
 
 
@@ -400,19 +400,22 @@ def calm(book: Book) -> None:
         pass
 
 
+# A process of the release before notes no cost.
+@pytest.mark.parametrize("more", [{}, {"cost": 35}, {"cost": 9000}])
 @pytest.mark.parametrize(("progress", "charge"), [(0, 0), (70, 70), (4000, 400)])
 async def test_a_hold_expires_after_12_ticks_at_what_was_noted(
-    till: Till, book: Book, calm: None, progress: int, charge: int
+    till: Till, book: Book, calm: None, progress: int, charge: int, more: dict[str, int]
 ) -> None:
     account = book.account(1000)
     hold = await till.admit(account.organization, account.asks(400))
-    touch(book, hold, progress)
+    touch(book, hold, progress, **more)
     tick_on(book, 11)
     assert expire(book) == 0
     tick_on(book, 1)
     assert expire(book) == 1
     row = book.generation(hold.generation)
-    assert (row["outcome"], row["charge"], row["cost"], row["is_estimated"]) == ("expired", charge, progress, True)
+    cost = more.get("cost", progress)
+    assert (row["outcome"], row["charge"], row["cost"], row["is_estimated"]) == ("expired", charge, cost, True)
     book.check(account)
     with pytest.raises(HoldGone):
         await till.settle(hold, used(hold.generation, 100))
@@ -462,13 +465,13 @@ async def test_the_client_touches_its_holds_and_hears_which_are_gone(till: Till,
     kept = await till.admit(account.organization, account.asks(100))
     lost = await till.admit(account.organization, account.asks(100))
     gone: list[UUID] = []
-    kept.progress = lambda: 77
+    kept.progress = lambda: (77, 70)
     kept.sent_at = lost.sent_at = 0.0
     lost.on_gone = lambda: gone.append(lost.generation)
     book.sql("DELETE FROM billing_hold WHERE generation = %s", (lost.generation,))
     till._schedule_touch()
     await until(lambda: bool(gone))
-    assert book.value("SELECT progress FROM billing_hold WHERE generation = %s", (kept.generation,)) == 77
+    assert book.sql("SELECT progress, cost FROM billing_hold WHERE generation = %s", (kept.generation,)) == [(77, 70)]
     assert kept.is_trusted(asyncio.get_running_loop().time())
     assert lost.sent_at == 0.0
 

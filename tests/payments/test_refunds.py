@@ -166,6 +166,36 @@ def test_made_in_stripes_dashboard(stripe: Stripe, paid: TopUp) -> None:
     assert accounts(paid.organization) == {"wallet": -200, "payment_clearing": -500, "revenue": 700}
 
 
+def test_made_in_stripes_dashboard_and_sent_back_by_the_bank(
+    stripe: Stripe, browser: Client, buy: Any, settings: Any
+) -> None:
+    settings.TOPUP_FEE_FIXED_CENTS = 50
+    top_up = buy(browser)
+    stripe.pay(top_up.stripe_session)
+    browser.get(f"/credits/top-ups/{top_up.pk}")
+    top_up.refresh_from_db()
+    made = stripe.put(
+        "refunds", id="re_9", status="succeeded", amount=1050, payment_intent=top_up.stripe_intent, currency="usd"
+    )
+    send(stripe.event("charge.refunded", made))
+    assert accounts(top_up.organization) == {}
+    made["status"], made["failure_reason"] = "failed", "expired_or_canceled_card"
+    for _ in range(2):
+        assert send(stripe.event("refund.failed", made)).status_code == 200
+    assert Refund.objects.get().status == "refused"
+    assert accounts(top_up.organization) == {"wallet": 1000, "fees": 50, "payment_clearing": -1050}
+
+
+def test_more_than_the_payment_made_in_stripes_dashboard(stripe: Stripe, paid: TopUp) -> None:
+    """It takes what the payment gave, and nothing of other payments."""
+    ledger.grant(paid.organization, amount=7, reason="x")
+    made = stripe.put(
+        "refunds", id="re_9", status="succeeded", amount=10**15, payment_intent=paid.stripe_intent, currency="usd"
+    )
+    send(stripe.event("charge.refunded", made))
+    assert Wallet.objects.get().spendable == 7
+
+
 def test_it_needs_the_permission(stripe: Stripe, paid: TopUp) -> None:
     staff = User.objects.create_user("staff@example.com", is_staff=True)
     staff.user_permissions.set(Permission.objects.filter(codename__in=["view_topup", "change_topup"]))
