@@ -106,6 +106,18 @@ FROM billing_budget b FULL JOIN (
 ) h USING (id) WHERE coalesce(b.held, 0) <> coalesce(h.held, 0)
 """
 
+LIMITS = f"""
+SELECT 'limits', k.id::text, 'used of the key and its charges: ' || coalesce(b.used, 0) || ' and '
+    || coalesce(closed.used, 0)
+FROM accounts_apikey k LEFT JOIN billing_budget b USING (id) LEFT JOIN (
+    SELECT api_key_id AS id, sum(list_charge) AS used FROM (
+        SELECT api_key_id, list_charge FROM billing_usageday WHERE day < {LIVE}
+        UNION ALL
+        SELECT api_key_id, list_charge FROM billing_generation WHERE closed_at >= {LIVE}::timestamp AT TIME ZONE 'UTC'
+    ) x GROUP BY 1
+) closed USING (id) WHERE coalesce(b.used, 0) <> coalesce(closed.used, 0)
+"""
+
 ENDS = """
 SELECT 'one end', generation::text, 'is open and closed'
 FROM billing_hold h WHERE EXISTS (SELECT FROM billing_generation g WHERE g.id = h.generation)
@@ -146,7 +158,7 @@ WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = wanted.place::regclass 
                   AND tgenabled IN ('O', 'A'))
 """
 
-CHECKS = (WALLETS, OVERDRAWN, BALANCED, ORGANIZATIONS, BUDGETS, ENDS, DUE, ROLL_UPS, TRIGGERS)
+CHECKS = (WALLETS, OVERDRAWN, BALANCED, ORGANIZATIONS, BUDGETS, LIMITS, ENDS, DUE, ROLL_UPS, TRIGGERS)
 
 FIGURES = """
 SELECT (SELECT count(*) FROM billing_wallet) AS wallets, w.credit, w.spent, w.held, w.spendable, w.unposted,

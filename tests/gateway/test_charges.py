@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -272,6 +273,32 @@ def test_refunds_beside_requests_take_no_more_than_is_free(own: Product, script:
     assert credit == 1_000_000 - taken >= spent
     # No moment is told apart afterwards, but a wallet that was ever below zero has lost credit by its write-offs.
     assert own.sql("SELECT sum(write_off) FROM billing_generation WHERE organization_id = %s", (id,)) == [(0,)]
+
+
+# Clients that leave
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_leaves_at_any_moment_leaves_no_hold_and_one_record(own: Product, script: Upstream, stream: bool) -> None:
+    client = Client(own, own.issue_key(f"leaves{stream}@example.com", "1"))
+    pauses = [step for part in text_stream() for step in ({"sleep": 0.02}, part)]
+    script.script("one", pauses if stream else [{"sleep": 0.1}, text_reply()])
+
+    def leave(after: float) -> None:
+        with suppress(httpx.TransportError):
+            client.http.post("/chat/completions", json=client.body("acme/one", stream=stream), timeout=after)
+
+    for after in [0.001, *(0.01 * number for number in range(1, 30))]:
+        leave(after)
+    # Nobody ticks here: what is closed was closed by who held it.
+    assert wait_for(lambda: own.sql("SELECT count(*) FROM billing_hold") == [(0,)])
+    of_these = "FROM billing_generation WHERE organization_id = %s"
+    id = (organization(own, client),)
+    charges = own.sql(f"SELECT outcome, charge {of_these}", id)
+    assert {outcome for outcome, _ in charges} >= {"cancelled"}
+    assert {charge for outcome, charge in charges if outcome == "ok"} <= {10 * PROMPT + 4 * COMPLETION}
+    assert stream or {charge for outcome, charge in charges if outcome == "cancelled"} == {0}
+    assert client.spent() == sum(charge for _, charge in charges)
 
 
 # Midnight

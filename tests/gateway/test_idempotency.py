@@ -74,6 +74,30 @@ def test_another_body_is_409(ask: Ask, script: Upstream) -> None:
     assert len(script.seen()) == 1
 
 
+def test_the_same_name_for_a_stream_or_at_another_path_is_409(shared: Product, ask: Ask, key: str) -> None:
+    body = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20}
+    headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "kinds"}
+    statuses = [
+        httpx.post(f"{shared.url}/api/v1{path}", json={**body, **more}, headers=headers, timeout=30).status_code
+        for path, more in (("/chat/completions", {}), ("/chat/completions", {"stream": True}), ("/messages", {}))
+    ]
+    assert statuses == [200, 409, 409]
+
+
+def test_of_many_at_once_one_is_carried_out_and_charged(shared: Product, ask: Ask, script: Upstream) -> None:
+    script.script("one-primary", [{"sleep": 0.5}, text_reply()])
+    before, answers = generations(shared), []
+    asking = [threading.Thread(target=lambda: answers.append(ask())) for _ in range(12)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert {answer.content for answer in answers if answer.status_code == 200} == {ask().content}
+    assert len(script.seen()) == 1
+    assert generations(shared) == before + 1
+
+
 def test_other_names_and_other_keys_are_others(shared: Product, ask: Ask, alice: str, script: Upstream) -> None:
     ask("a")
     ask("b")
