@@ -35,6 +35,8 @@ SEARCH = "web_search_options"
 # A count of more than so many times the model's context is a slip, and would take all that the wallet has. Contexts in
 # the catalogue may be off, but not by that much.
 SLIP = 10
+# Searches or images of one answer.
+MOST_PIECES = 1000
 # What a column holds.
 MOST_TOKENS = 2**31 - 1
 
@@ -318,7 +320,9 @@ class Generation:
     def _is_possible(self, endpoint: Endpoint, usage: Usage) -> bool:
         texts = self.request.embedding.count if self.request.embedding else 1
         most = min(SLIP * endpoint.context_length * texts, MOST_TOKENS)
-        if usage.prompt <= most and usage.completion <= min(most * self.size.answers, MOST_TOKENS):
+        pieces = max(usage.details.searches, usage.details.output_images) if usage.details else 0
+        is_possible = usage.prompt <= most and usage.completion <= min(most * self.size.answers, MOST_TOKENS)
+        if is_possible and pieces <= MOST_PIECES:
             return True
         logger.warning("%s: %s reports impossible usage: %s", self.public_id, endpoint.provider.name, usage)
         return False

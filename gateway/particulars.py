@@ -16,7 +16,8 @@ def particulars(size: Size, endpoint: Endpoint, usage: Usage, drawn: int) -> dic
         "media_prompt": size.media,
         "audio_prompt": size.audio,
         "media_completion": drawn or details.output_images,
-        "image_tokens": details.output_image_tokens,
+        # A slip of the provider's must fit into its column, too.
+        "image_tokens": min(details.output_image_tokens, usage.completion),
         "service_tier": endpoint.service_tier,
     }
     if endpoint.price is not None and (usage.cached or usage.cache_write):

@@ -16,10 +16,10 @@ from tests.upstream import Upstream, chunk, text_reply, text_stream
 
 pytestmark = pytest.mark.thorough
 
-PROMPT, COMPLETION = 1_000, 2_000
+PROMPT, COMPLETION, SEARCH = 1_000, 2_000, 5_000
 PRICES = 'prompt: "0.000001", completion: "0.000002"'
 MODELS = {
-    "acme/one": PRICES,
+    "acme/one": f'{PRICES}, web_search: "0.000005"',
     "acme/cheaper": f'{PRICES}, discount: "0.25"',
     "acme/absurd": 'prompt: "999999", completion: "999999"',
     "acme/timed": PRICES,
@@ -67,9 +67,13 @@ def organization(own: Product, client: Client) -> str:
         (usage(-10, 4), 4 * COMPLETION),
         (usage(10, 4, {"cached_tokens": -5}), 10 * PROMPT + 4 * COMPLETION),
         (usage(10, 4, {"cached_tokens": 10**9}), 10 * PROMPT + 4 * COMPLETION),
+        (usage(10, 4, None, {"image_tokens": 10**12, "audio_tokens": 10**12}), 10 * PROMPT + 4 * COMPLETION),
         (usage(0, 0), 0),
         (usage(10, 2**70), None),
         (usage(10, 1 << 31), None),
+        ({**usage(10, 4), "num_search_queries": 3}, 10 * PROMPT + 4 * COMPLETION + 3 * SEARCH),
+        ({**usage(10, 4), "num_search_queries": -3}, 10 * PROMPT + 4 * COMPLETION),
+        ({**usage(10, 4), "num_search_queries": 10**12}, None),
         ({"prompt_tokens": 10.5, "completion_tokens": "many"}, None),
         ({"prompt_tokens": None}, None),
         ([], None),
@@ -85,7 +89,7 @@ def test_a_count_that_makes_no_sense(
     answer = client.ask("acme/one", stream=stream)
     assert answer.status_code == 200, answer.text
     row = client.row(answer.headers["X-Generation-Id"])
-    assert row["is_estimated"] == (expected is None)
+    assert (row["outcome"], row["is_estimated"]) == ("ok", expected is None)
     estimate = row["prompt_tokens"] * PROMPT + row["completion_tokens"] * COMPLETION
     assert row["charge"] == nano(ending(answer)["cost"]) == (estimate if expected is None else expected)
     assert row["charge"] < 200_000

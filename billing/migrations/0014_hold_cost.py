@@ -6,7 +6,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0012_margin")]
+    dependencies = [("billing", "0013_particulars")]
 
     operations = [
         migrations.AddField(
