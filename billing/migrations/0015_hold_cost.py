@@ -6,7 +6,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0013_particulars")]
+    dependencies = [("billing", "0014_model_days")]
 
     operations = [
         migrations.AddField(
