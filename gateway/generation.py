@@ -343,7 +343,8 @@ class Generation:
             if delta.tool_calls:
                 self._produced(*(call.function.arguments for call in delta.tool_calls))
                 self._called(choice.index, delta.tool_calls)
-            if choice.finish_reason is not None:
+            # Of several answers the first one's is told.
+            if choice.finish_reason is not None and (choice.index == 0 or self.finish_reason is None):
                 self.finish_reason = choice.finish_reason
                 self.native_finish_reason = choice.native_finish_reason
 

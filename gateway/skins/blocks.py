@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct, UnsetType
 
 from providers import surrogates
-from providers.canonical import Answer, ChunkChoice, Delta, Native, ReasoningDetail, ToolCallDelta
+from providers.canonical import Answer, ChunkChoice, Native, ReasoningDetail, ToolCallDelta
 
 Kind = Literal["text", "refusal", "thinking", "summary", "encrypted", "call", "native"]
 REASONING = frozenset({"thinking", "summary", "encrypted"})
@@ -41,6 +41,7 @@ class Annotation(Struct, frozen=True):
     url_citation: Page | None = None
 
 
+NULL = Raw(b"null")
 decode_annotation = msgspec.json.Decoder(Annotation).decode
 
 
@@ -142,7 +143,7 @@ class BlockWriter(ABC):
         for choice in choices:
             # These skins have one answer only.
             if choice.index == 0:
-                self._take(choice.delta, parts)
+                self._take(choice, parts)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def native(self, event: Native) -> bytes:
@@ -182,7 +183,8 @@ class BlockWriter(ABC):
         self._has_begun = True
         return self.begun()
 
-    def _take(self, delta: Delta, parts: list[bytes]) -> None:
+    def _take(self, choice: ChunkChoice, parts: list[bytes]) -> None:
+        delta = choice.delta
         if delta.reasoning_details:
             for detail in delta.reasoning_details:
                 self._reason(detail, parts)
@@ -285,6 +287,7 @@ def only_text(choice: ChunkChoice) -> str | None:
         or delta.refusal
         or delta.tool_calls
         or delta.annotations
+        or choice.logprobs != NULL
     ):
         return None
     return delta.content or None

@@ -95,6 +95,27 @@ def test_parallel_tool_calls_keep_their_indexes(ask: Ask, script: Upstream) -> N
     assert usage["choices"][0]["finish_reason"] == "tool_calls"
 
 
+def test_several_answers_end_each_for_itself_and_the_first_is_told_of(
+    ask: Ask, api: httpx.Client, script: Upstream
+) -> None:
+    def piece(index: int, text: str, finish: str | None = None) -> Step:
+        return {"chunk": {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish}]}}
+
+    steps = [piece(0, "Ro"), piece(1, "Os"), piece(0, "me", "stop"), piece(1, "lo", "length"), {"done": True}]
+    script.script("one-primary", steps)
+    response = ask(stream=True, n=2)
+    *chunks, usage, _ = events(response)
+    texts = {0: "", 1: ""}
+    ends = {}
+    for choice in [one for part in chunks for one in part["choices"]]:
+        texts[choice["index"]] += choice["delta"]["content"]
+        ends[choice["index"]] = choice["finish_reason"] or ends.get(choice["index"])
+    assert (texts, ends) == ({0: "Rome", 1: "Oslo"}, {0: "stop", 1: "length"})
+    assert [(one["index"], one["finish_reason"]) for one in usage["choices"]] == [(0, "stop")]
+    assert script.seen()[0]["body"]["n"] == 2
+    assert generation(api, response.headers["X-Generation-Id"])["finish_reason"] == "stop"
+
+
 def test_reasoning_content_is_reasoning(ask: Ask, script: Upstream) -> None:
     steps = [chunk({"reasoning_content": "hm", "content": None}), chunk({"content": "yes"}, "stop"), {"done": True}]
     script.script("one-primary", steps)

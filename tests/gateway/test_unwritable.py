@@ -10,7 +10,7 @@ import pytest
 from accounts.callers import Caller
 from billing.holds import Hold
 from billing.items import Settle
-from gateway import pipeline
+from gateway import errors, pipeline
 from gateway.errors import ApiError
 from gateway.generation import Generation, Origin
 from gateway.pipeline import Services
@@ -71,6 +71,6 @@ async def test_what_can_be_written_is_charged(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_error_of_ours_is_masked() -> None:
-    said = pipeline.errors.of_generation("gen-1", ValueError("secret"))
+    said = errors.of_generation("gen-1", ValueError("secret"))
     assert isinstance(said, ApiError)
     assert (said.status, "secret" in said.message) == (500, False)

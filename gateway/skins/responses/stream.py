@@ -33,7 +33,7 @@ class ResponseWriter(BlockWriter):
         # The item that is open: its blocks, its id, and its deltas up to their number and their text
         self._group: list[Block] = []
         self._id = ""
-        self._head = self._tail = b""
+        self._head = self._tail = self._end = b""
         # Of the tokens of the piece that is being written
         self._logprobs: list[Raw] = []
         self._output: list[Any] = []
@@ -62,16 +62,15 @@ class ResponseWriter(BlockWriter):
             parts.append(self._event("response.content_part.added", **self._place(block), part=part(block)))
         return b"".join(parts)
 
-    def content(self, choices: list[ChunkChoice]) -> bytes:
-        if choices and choices[0].logprobs != NULL:
-            self._logprobs = tokens_of(choices[0].logprobs)
-        return super().content(choices)
+    def _take(self, choice: ChunkChoice, parts: list[bytes]) -> None:
+        if choice.logprobs != NULL:
+            self._logprobs = tokens_of(choice.logprobs)
+        super()._take(choice, parts)
 
     def grew(self, block: Block, text: str) -> bytes:
-        number, self._number = self._number, self._number + 1
-        end = b"}\n\n"
-        if block.kind == "text":
-            end = b',"logprobs":[]}\n\n' if not self._logprobs else self._told_tokens(block)
+        number = self._number
+        self._number = number + 1
+        end = self._told_tokens(block) if self._logprobs and block.kind == "text" else self._end
         return b"%b%d,%b%b%b" % (self._head, number, self._tail, encode(text), end)
 
     def _told_tokens(self, block: Block) -> bytes:
@@ -152,6 +151,7 @@ class ResponseWriter(BlockWriter):
     def _prepare(self, block: Block) -> None:
         """What all deltas of a block have in common is written once."""
         output, id = len(self._output), encode(self._id)
+        self._end = b',"logprobs":[]}\n\n' if block.kind == "text" else b"}\n\n"
         if block.kind == "call":
             name, place = b"response.function_call_arguments", b""
         elif block.kind == "encrypted":
