@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from providers.statistics import Percentiles as Percentiles
 
@@ -24,6 +25,11 @@ class EndpointView(Struct, frozen=True):
     """Per cent, over 5 minutes."""
     valid_calls: float | None = None
     """The share of answers with tool calls that were all valid, 0 to 1, over 5 minutes."""
+    is_troubled: bool = False
+    """Open, or with an outage."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "is_troubled", self.is_open or self.had_outage)
 
 
 UNKNOWN = EndpointView()

@@ -16,7 +16,7 @@ from gateway.routing.filters import suit
 from gateway.routing.live import Views
 from gateway.routing.nothing import nothing_left
 from gateway.routing.ranking import Ranking, Seen, looked_up, ranked, with_the_unfit_last
-from gateway.routing.requested import Asked, asked, parsed
+from gateway.routing.requested import Asked, asked, parsed, refuse_search
 from gateway.routing.sessions import Place
 from gateway.routing.wanted import Wanted, read
 from providers.canonical import Request
@@ -78,6 +78,7 @@ def serving(slug: str, wanted: Wanted, snapshot: Snapshot, random: Random, stuck
     if not slug.startswith("openrouter/") or (name := parsed(slug).name) not in ROUTERS:
         found = asked(slug, snapshot)
         return [Group(found, survivors(found, wanted))]
+    refuse_search(parsed(slug), slug)
     if name == routers.FREE:
         models: Iterable[Model] = routers.free(snapshot, random)
     else:

@@ -17,7 +17,7 @@ from providers.snapshot import Endpoint
 EXPECTED_COMPLETION = 512.0
 MILLISECONDS = 1000
 UNLIMITED = UNMEASURED = inf
-# Between what goes before and what comes after in the draw: the logarithm of any luck and price is below 100.
+# Between what goes before and what comes after in the draw: the logarithm of any luck and price is below 200.
 PAID, RANK, NO_WEIGHT, OUTAGE, OPEN = 1e3, 1e4, 1e5, 1e6, 1e7
 LEAST_LUCK = 2.0**-53
 GOOD, UNTOLD, BAD = range(3)
@@ -99,22 +99,22 @@ def drawn(found: list[Seen], size: Size, random: Random, ranks: Sequence[int] | 
     # Exponential races: the smallest -ln(u)/weight is a weighted draw, and sorting by it is the whole sequence. In
     # logarithms, so that one number says the rest, too: what goes before is further away than any luck.
     draw = random.random
-    keys = []
-    for (endpoint, seen), cost in zip(found, prices(found, size), strict=True):
-        key = log(-log(1.0 - (draw() or LEAST_LUCK)))
-        if cost > 0:
-            key += 2.0 * log(cost) + PAID
-        weight = endpoint.weight
-        if weight != 1.0:
-            key += NO_WEIGHT if not weight else -log(weight)
-        if seen.had_outage:
-            key += OUTAGE
-        if seen.is_open:
-            key += OPEN
-        keys.append(key)
+    keys = [
+        log(-log(1.0 - (draw() or LEAST_LUCK)) * cost * cost)
+        if cost > 0
+        else log(-log(1.0 - (draw() or LEAST_LUCK))) - PAID
+        for cost in prices(found, size)
+    ]
+    for place, (endpoint, seen) in enumerate(found):
+        if endpoint.weight != 1.0 or seen.is_troubled:
+            keys[place] += handicap(endpoint.weight, seen)
     if ranks is not None:
         keys = [key + RANK * rank for key, rank in zip(keys, ranks, strict=True)]
     return [found[place] for place in sorted(range(len(keys)), key=keys.__getitem__)]
+
+
+def handicap(weight: float, seen: EndpointView) -> float:
+    return (-log(weight) if weight else NO_WEIGHT) + OUTAGE * seen.had_outage + OPEN * seen.is_open
 
 
 def grades(found: list[Seen]) -> list[int]:

@@ -62,13 +62,17 @@ def asked(slug: str, snapshot: Snapshot) -> Asked:
     model = snapshot.models.get(slug)
     if model is not None:
         return Asked(model)
-    wanted = parsed(slug)
-    if wanted.is_online:
-        raise ApiError(400, f"{slug}: web search (`:online`) is not built here; leave the suffix out.")
+    wanted = refuse_search(parsed(slug), slug)
     model = snapshot.models.get(snapshot.latest.get(wanted.name, wanted.name))
     if model is None:
         raise unknown(slug, wanted.name, snapshot)
     return Asked(model, wanted.sort, wanted.tiers)
+
+
+def refuse_search(wanted: Slug, slug: str) -> Slug:
+    if wanted.is_online:
+        raise ApiError(400, f"{slug}: web search (`:online`) is not built here; leave the suffix out.")
+    return wanted
 
 
 def unknown(slug: str, name: str, snapshot: Snapshot) -> ApiError:

@@ -408,6 +408,8 @@ def test_a_model_whose_endpoints_are_all_filtered_leaves_the_word_to_the_next() 
         ("acme/nothing", 400, "model_not_found"),
         ("acme/m:free", 404, "free_variant_ended"),
         ("acme/m:thinking", 404, "no_endpoints"),
+        ("acme/m:extended", 404, "no_endpoints"),
+        ("acme/m:batch:floor", 404, "no_endpoints"),
         ("acme/m:unheard-of", 400, "model_not_found"),
         ("~acme/unheard-of-latest", 400, "model_not_found"),
     ],
@@ -421,6 +423,10 @@ def test_a_catalogue_variant_is_a_row_of_its_own_and_takes_routing_variants() ->
     endpoints = [endpoint("a"), endpoint("free", 0, model="acme/m:free")]
     assert tags({"model": "acme/m:free"}, *endpoints) == ["free"]
     assert tags({"model": "acme/m:floor:free"}, *endpoints) == ["free"]
+    for variant in ("thinking", "extended", "batch"):
+        row = endpoint(variant, model=f"acme/m:{variant}")
+        assert tags({"model": f"acme/m:{variant}"}, *endpoints, row) == [variant]
+        assert tags({"model": f"acme/m:exacto:{variant}:nitro"}, *endpoints, row) == [variant]
 
 
 def test_an_alias_is_the_newest_of_its_family() -> None:
@@ -471,6 +477,11 @@ def test_default_preferences_fill_what_the_request_does_not_say() -> None:
         ({"plugins": [{"id": "web"}]}, "plugins"),
         ({"tools": [{"type": "openrouter:web_search"}]}, "tools[0].type"),
         ({"tools": [{"type": "web_search_preview_2025_03_11"}]}, "tools[0].type"),
+        ({"tools": [{"type": "openrouter:experimental__search_models"}]}, "tools[0].type"),
+        ({"model": "acme/m:nitro:online"}, "online"),
+        ({"models": ["acme/m:online"]}, "online"),
+        ({"model": "openrouter/auto:online"}, "online"),
+        ({"model": "openrouter/free:online:nitro"}, "online"),
         ({"service_tier": "golden"}, "service_tier"),
     ],
 )

@@ -1,12 +1,14 @@
 """Which provider answers: `provider.order`, `only`, `ignore`, `allow_fallbacks`, `models`, and refusals."""
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.services import Product
 from tests.upstream import Upstream, chunk, failure
 
 Ask = Callable[..., httpx.Response]
@@ -209,3 +211,36 @@ def test_a_model_that_another_stood_in_for_is_a_fallback(api: httpx.Client, scri
     script.script("one-primary", failure(503))
     found = told(api, model="acme/one", models=["acme/other"]).json()["openrouter_metadata"]
     assert (found["requested"], found["strategy"]) == ("acme/one", "fallback")
+
+
+@pytest.fixture
+def priority(shared: Product) -> Iterator[None]:
+    """One of the three endpoints is for who asks for it."""
+    change = "UPDATE providers_endpoint SET service_tier = %s WHERE upstream_model = 'three-secondary'"
+    shared.sql(change, ["priority"])
+    time.sleep(1)
+    yield
+    shared.sql(change, [""])
+    time.sleep(1)
+
+
+@pytest.mark.thorough
+def test_the_tier_that_served_is_told_by_every_skin(priority: None, api: httpx.Client, script: Upstream) -> None:
+    def asked(path: str, **fields: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = api.post(path, json={"model": "acme/three", **SKINS[path], **fields}).json()
+        return answer
+
+    for tier in ("priority", "fast"):
+        found = asked("/chat/completions", service_tier=tier)
+        assert (found["provider"], found["service_tier"]) == ("Secondary", "priority")
+    assert asked("/messages", speed="fast")["usage"]["service_tier"] == "priority"
+    assert asked("/messages")["usage"]["service_tier"] == "standard"
+    assert asked("/responses", service_tier="priority")["service_tier"] == "priority"
+    assert asked("/responses")["service_tier"] == "default"
+    # Nobody comes there without asking, and who does falls back on the others.
+    assert {asked("/chat/completions")["provider"] for _ in range(8)} <= {"Primary", "Tertiary"}
+    script.script("three-secondary", failure(503))
+    assert asked("/chat/completions", service_tier="priority")["provider"] in ("Primary", "Tertiary")
+    rows = api.get("/models/acme/three/endpoints").json()["data"]["endpoints"]
+    tiers = {row["tag"]: row["service_tier"] for row in rows}
+    assert tiers == {"primary": None, "secondary": "priority", "tertiary": None}
