@@ -1,0 +1,84 @@
+"""Generations summed up by hour and by day."""
+
+from uuid import UUID
+
+from django.db import models
+from django.db.models.functions import Coalesce
+
+NO_ID = models.Value(UUID(int=0), output_field=models.UUIDField())
+
+
+class Usage(models.Model):
+    """Sums over the generations that closed in one period (billing/usage.py writes them, nothing else)."""
+
+    organization_id = models.UUIDField()
+    api_key_id = models.UUIDField(null=True)
+    model = models.CharField(max_length=200, help_text="That answered; the one asked for if none did.")
+    provider = models.CharField(max_length=64, help_text="Slug; empty if none answered.")
+    provider_name = models.CharField(max_length=100)
+    endpoint_id = models.UUIDField(null=True)
+
+    requests = models.BigIntegerField()
+    errors = models.BigIntegerField(help_text="Of the requests: failed, or their process never came back.")
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    charge = models.BigIntegerField(help_text="nano-USD, as the next three.")
+    list_charge = models.BigIntegerField()
+    cost = models.BigIntegerField()
+    write_off = models.BigIntegerField(db_default=0)
+
+    class Meta:
+        abstract = True
+
+
+class UsageHour(Usage):
+    hour = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "organization_id",
+                "hour",
+                Coalesce("api_key_id", NO_ID),
+                "model",
+                "provider",
+                Coalesce("endpoint_id", NO_ID),
+                name="billing_usage_hour_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"usage of {self.hour:%Y-%m-%d %H}h"
+
+
+class UsageDay(Usage):
+    day = models.DateField(db_index=True, help_text="UTC.")
+
+    class Meta:
+        verbose_name = verbose_name_plural = "margin"
+        indexes = [models.Index(fields=["model", "day"], name="billing_usage_day_model")]
+        constraints = [
+            models.UniqueConstraint(
+                "organization_id",
+                "day",
+                Coalesce("api_key_id", NO_ID),
+                "model",
+                "provider",
+                Coalesce("endpoint_id", NO_ID),
+                name="billing_usage_day_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"usage of {self.day}"
+
+
+class UsageMark(models.Model):
+    """How far the roll-ups have come, one row."""
+
+    rolled_up_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"rolled up until {self.rolled_up_until}"
