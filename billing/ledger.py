@@ -16,8 +16,6 @@ from accounts.models import Organization, User
 from billing.errors import AlreadyEnded, NotRefundable
 from billing.models import LedgerEntry, LedgerTransaction, Promotion, Wallet
 
-NANO_PER_USD = 10**9
-
 Account = LedgerEntry.Account
 Kind = LedgerTransaction.Kind
 # What the accounts of a transaction other than the wallet's own are moved by.

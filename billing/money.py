@@ -3,8 +3,7 @@
 import re
 from decimal import Decimal
 
-from billing.ledger import NANO_PER_USD
-
+NANO_PER_USD = 10**9
 # A billion dollars: sums of a few such amounts still fit into a bigint.
 MAX_NANO = 10**9 * NANO_PER_USD
 AMOUNT = re.compile(r"[+-]?[0-9]{1,10}(\.[0-9]{1,9})?", re.ASCII)

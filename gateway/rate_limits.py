@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from accounts import visitors
 from accounts.callers import Caller
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 from billing.wallets import given_in_all
 from gateway.errors import ApiError
 from providers.snapshot import Endpoint

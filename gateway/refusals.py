@@ -7,7 +7,7 @@ from msgspec import Struct
 from accounts.callers import Caller
 from billing.budgets import resets_at
 from billing.errors import Refused
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 from gateway.errors import ApiError
 from gateway.generation import Generation
 from providers.snapshot import Endpoint

@@ -15,8 +15,8 @@ from accounts.models import ApiKey
 from billing import budgets, contents
 from billing.budgets import BudgetUsage
 from billing.generations import private_id, public_id
-from billing.ledger import NANO_PER_USD
 from billing.models import Generation, GenerationContent
+from billing.money import NANO_PER_USD
 from billing.wallets import wallet_of
 from gateway.api.authentication import required
 from gateway.api.key_budgets import effective, key_budgets

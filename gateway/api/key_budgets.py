@@ -7,7 +7,7 @@ from accounts import access
 from accounts.models import ApiKey, Window
 from billing import budgets
 from billing.budgets import UNUSED, BudgetUsage
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 
 
 def key_budgets(key: ApiKey) -> list[dict[str, Any]]:

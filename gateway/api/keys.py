@@ -19,7 +19,7 @@ from accounts.audit import Verb
 from accounts.models import ApiKey, Membership, User
 from billing import budgets
 from billing.budgets import UNUSED, BudgetUsage
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 from gateway import parse
 from gateway.api.account import spending
 from gateway.api.authentication import management

@@ -17,8 +17,7 @@ from accounts.models import Membership, Organization
 from accounts.roles import Right
 from billing import budgets
 from billing.budgets import UNUSED
-from billing.ledger import NANO_PER_USD
-from billing.money import usd
+from billing.money import NANO_PER_USD, usd
 from gateway.pages.organizations import record
 from gateway.pages.tenant import membership
 

@@ -6,7 +6,7 @@ from django import template
 from django.forms import CheckboxInput, Select
 from django.forms.boundfield import BoundField
 
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 from providers.pricing import PICO
 
 register = template.Library()

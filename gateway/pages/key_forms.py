@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.keys import Limits
 from accounts.models import ApiKey
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 
 MOMENT = "%Y-%m-%dT%H:%M"
 

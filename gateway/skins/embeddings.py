@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import Raw
 
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 from gateway import parse
 from gateway.errors import ApiError
 from gateway.generation import Generation

@@ -1,6 +1,6 @@
 """Tokens and dollars as the reference writes them (§2.8)."""
 
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 from providers.canonical import Details, Usage
 from providers.pricing import PICO
 from providers.snapshot import Endpoint

@@ -12,8 +12,7 @@ from django.db import transaction
 from accounts import audit, keys
 from accounts.models import User
 from billing import ledger
-from billing.ledger import NANO_PER_USD
-from billing.money import usd
+from billing.money import NANO_PER_USD, usd
 
 MAX_USD = Decimal(10**9)
 

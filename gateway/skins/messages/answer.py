@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 from gateway.errors import ApiError
 from gateway.generation import Generation
 from gateway.routing import told

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from billing.ledger import NANO_PER_USD
+from billing.money import NANO_PER_USD
 from gateway.errors import ApiError
 from gateway.generation import Generation
 from gateway.routing import told
