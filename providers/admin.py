@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from accounts.audited import Audited
 from providers import refusals
+from providers.dollars import dollars
 from providers.forms import CredentialForm, EndpointForm, ModelForm, PriceForm, ProviderForm
 from providers.models import Credential, Endpoint, Model, Price, Provider
-from providers.pricing import dollars
 
 
 class CredentialInline(admin.StackedInline):  # type: ignore[type-arg]  # generic to the type checker only

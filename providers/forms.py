@@ -9,8 +9,8 @@ from django import forms
 from providers import models, quirks
 from providers.adapters import WIRES
 from providers.catalogue.format import base_url_misfit
+from providers.dollars import dollars, pico
 from providers.overrides import OVERRIDABLE, read
-from providers.pricing import dollars, pico
 from providers.rates import MILLION
 
 

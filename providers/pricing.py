@@ -6,11 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from providers.canonical import Usage
-from providers.dollars import PICO, dollars, pico
 from providers.overrides import Override
 from providers.rates import AMOUNTS, MILLION, Rates, mixed_completion, mixed_prompt, part, rates_of
-
-__all__ = ["PICO", "Price", "Units", "dollars", "nano", "pico"]
 
 PICO_PER_NANO = 1000
 
@@ -66,7 +63,7 @@ class Price(Struct, frozen=True, dict=True):
 
     def amount(self, usage: Usage) -> int:
         """nano-USD, rounded once, half up."""
-        return (self.prompt_part(usage) + self.completion_part(usage) + PICO_PER_NANO // 2) // PICO_PER_NANO
+        return nano(self.prompt_part(usage) + self.completion_part(usage))
 
     def cost(self, usage: Usage) -> int:
         """What the provider asks for it: nano-USD."""

@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from gateway.errors import ApiError
 from gateway.routing.live import UNKNOWN, Percentiles, Views
+from providers.dollars import PICO
 from providers.models import INPUT_MODALITIES, OUTPUT_MODALITIES
-from providers.pricing import PICO, Price
+from providers.pricing import Price
 from providers.snapshot import Endpoint, Model, Provider
 
 MILLION = 10**6

@@ -3,7 +3,8 @@
 from typing import Any
 
 from gateway.routing.monitor import Figures
-from providers.pricing import Price, dollars
+from providers.dollars import dollars
+from providers.pricing import Price
 from providers.rates import AMOUNTS, MILLION
 from providers.snapshot import Endpoint, Model, Provider
 

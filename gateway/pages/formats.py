@@ -7,7 +7,7 @@ from django.forms import CheckboxInput, Select
 from django.forms.boundfield import BoundField
 
 from billing.money import NANO_PER_USD
-from providers.pricing import PICO
+from providers.dollars import PICO
 
 register = template.Library()
 MILLION = 10**6

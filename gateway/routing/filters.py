@@ -9,8 +9,8 @@ from gateway.routing import parameters
 from gateway.routing.bounds import Size
 from gateway.routing.preferences import NONE
 from providers.canonical import ProviderPreferences, Request
+from providers.dollars import PICO
 from providers.preferences import MaxPrice
-from providers.pricing import PICO
 from providers.snapshot import EMBEDDINGS, Endpoint, Model
 
 MILLION = 10**6

@@ -2,7 +2,7 @@
 
 from billing.money import NANO_PER_USD
 from providers.canonical import Details, Usage
-from providers.pricing import PICO
+from providers.dollars import PICO
 from providers.snapshot import Endpoint
 
 NO_DETAILS = Details()

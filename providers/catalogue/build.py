@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from providers.catalogue.sources import Offer, Source
+from providers.dollars import dollars
 from providers.overrides import OVERRIDABLE
-from providers.pricing import dollars
 
 SAMPLING = {
     "temperature",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import yaml
 
-from providers.pricing import PICO, pico
+from providers.dollars import PICO, pico
 from providers.rates import MILLION
 
 _KINDS = {

@@ -15,7 +15,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from providers.pricing import PICO
+from providers.dollars import PICO
 
 MILLION = 10**6
 TIER = re.compile(r"_above_(\d+)k_tokens(_.*)?$")

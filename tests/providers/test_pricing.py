@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.canonical import Details, Usage
+from providers.dollars import PICO, dollars, pico
 from providers.overrides import OVERRIDABLE, Override
-from providers.pricing import PICO, Price, Units, dollars, nano, pico
+from providers.pricing import Price, Units, nano
 from providers.rates import AMOUNTS, MILLION, part
 
 amounts = st.integers(0, 10**11)
