@@ -2,7 +2,7 @@
 
 from accounts.models.audit import AuditEvent
 from accounts.models.keys import ApiKey, ApiKeyQuerySet, AuthorizationCode
-from accounts.models.people import Invitation, Membership, Organization, User, Window, in_a_week
+from accounts.models.people import Every, Invitation, Membership, Organization, User, Window, in_a_week
 from accounts.models.policy import RoutingPolicy
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "ApiKeyQuerySet",
     "AuditEvent",
     "AuthorizationCode",
+    "Every",
     "Invitation",
     "Membership",
     "Organization",

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.ids import uuid7
-from accounts.models.people import Organization, User, Window
+from accounts.models.people import Every, Organization, User, Window
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -18,11 +18,6 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 class ApiKey(models.Model):
     """`sk-tp-v1-…`, shown once; only its HMAC is stored (accounts/keys.py)."""
-
-    class Reset(models.TextChoices):
-        DAILY = "daily"
-        WEEKLY = "weekly"
-        MONTHLY = "monthly"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="api_keys")
@@ -42,7 +37,7 @@ class ApiKey(models.Model):
     )
     is_disabled = models.BooleanField(default=False)
     limit_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending limit in nano-USD.")
-    limit_reset = models.CharField(max_length=8, choices=Reset.choices, blank=True)
+    limit_reset = models.CharField(max_length=8, choices=Every.choices, blank=True)
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: no limit.")
     expires_at = models.DateTimeField(null=True, blank=True)
     external_user = models.CharField(  # noqa: DJ001  the API tells null from a word
@@ -93,7 +88,7 @@ class AuthorizationCode(models.Model):
     method = models.CharField(max_length=8, choices=Method.choices, blank=True)
     key_name = models.CharField(max_length=200)
     limit_nano = models.BigIntegerField(null=True)
-    limit_reset = models.CharField(max_length=8, choices=ApiKey.Reset.choices, blank=True)
+    limit_reset = models.CharField(max_length=8, choices=Every.choices, blank=True)
     key_expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(db_index=True)

@@ -71,13 +71,14 @@ class OrganizationManager(models.Manager["Organization"]):
 Window = Literal["daily", "weekly", "monthly"]
 
 
+class Every(models.TextChoices):
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
 class Budgeted(models.Model):
     """What an administrator lets somebody spend (`billing.budgets.set_budget` writes it, and begins to count)."""
-
-    class Every(models.TextChoices):
-        DAILY = "daily"
-        WEEKLY = "weekly"
-        MONTHLY = "monthly"
 
     budget_nano = models.BigIntegerField(null=True, blank=True, help_text="Spending budget in nano-USD.")
     budget_reset = models.CharField(

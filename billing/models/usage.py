@@ -33,21 +33,23 @@ class Usage(models.Model):
         abstract = True
 
 
+def once_a(period: str) -> models.UniqueConstraint:
+    return models.UniqueConstraint(
+        "organization_id",
+        period,
+        Coalesce("api_key_id", NO_ID),
+        "model",
+        "provider",
+        Coalesce("endpoint_id", NO_ID),
+        name=f"billing_usage_{period}_once",
+    )
+
+
 class UsageHour(Usage):
     hour = models.DateTimeField(db_index=True)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                "organization_id",
-                "hour",
-                Coalesce("api_key_id", NO_ID),
-                "model",
-                "provider",
-                Coalesce("endpoint_id", NO_ID),
-                name="billing_usage_hour_once",
-            )
-        ]
+        constraints = [once_a("hour")]
 
     def __str__(self) -> str:
         return f"usage of {self.hour:%Y-%m-%d %H}h"
@@ -59,17 +61,7 @@ class UsageDay(Usage):
     class Meta:
         verbose_name = verbose_name_plural = "margin"
         indexes = [models.Index(fields=["model", "day"], name="billing_usage_day_model")]
-        constraints = [
-            models.UniqueConstraint(
-                "organization_id",
-                "day",
-                Coalesce("api_key_id", NO_ID),
-                "model",
-                "provider",
-                Coalesce("endpoint_id", NO_ID),
-                name="billing_usage_day_once",
-            )
-        ]
+        constraints = [once_a("day")]
 
     def __str__(self) -> str:
         return f"usage of {self.day}"

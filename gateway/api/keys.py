@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts import access, audit, keys
 from accounts.audit import Verb
-from accounts.models import ApiKey, Membership, User
+from accounts.models import ApiKey, Membership, User, Window
 from billing import budgets
 from billing.budgets import UNUSED, BudgetUsage
 from billing.money import NANO_PER_USD
@@ -32,7 +32,6 @@ PAGE = 100
 MAX_LIMIT_USD = Decimal(10**9)
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Reset = Literal["daily", "weekly", "monthly"]
 Moment = Annotated[datetime, Meta(tz=True)]
 Dollars = Annotated[Decimal, Meta(extra_json_schema={"type": "number", "format": "double"})]
 LISTED = [
@@ -55,7 +54,7 @@ class NewKey(Struct, forbid_unknown_fields=True):
 
     name: Name
     limit: Dollars | None = None
-    limit_reset: Reset | None = None
+    limit_reset: Window | None = None
     expires_at: Moment | None = None
     include_byok_in_limit: bool = False
     creator_user_id: UUID | None = None
@@ -67,7 +66,7 @@ class ChangedKey(Struct, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     disabled: bool | UnsetType = UNSET
     limit: Dollars | UnsetType | None = UNSET
-    limit_reset: Reset | UnsetType | None = UNSET
+    limit_reset: Window | UnsetType | None = UNSET
     include_byok_in_limit: bool = False
     workspace_id: UUID | None = None
 

@@ -15,10 +15,10 @@ from rest_framework.response import Response
 from accounts import audit, codes
 from accounts.audit import Verb
 from accounts.codes import BadCode, MethodMismatch
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Window
 from gateway import parse
 from gateway.api.authentication import required
-from gateway.api.keys import Dollars, Moment, Reset, check_workspace, future, nano, printable
+from gateway.api.keys import Dollars, Moment, check_workspace, future, nano, printable
 from gateway.api.openapi import describe
 from gateway.api.shapes.account import CreatedCode, ExchangedKey
 from gateway.errors import ApiError
@@ -38,7 +38,7 @@ class NewCode(Struct):
     code_challenge: Challenge | None = None
     code_challenge_method: Method | None = None
     limit: Dollars | None = None
-    usage_limit_type: Reset | None = None
+    usage_limit_type: Window | None = None
     expires_at: Moment | None = None
     key_label: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     workspace_id: UUID | None = None

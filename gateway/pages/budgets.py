@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import access
 from accounts.audit import Verb
-from accounts.models import Membership, Organization
+from accounts.models import Every, Membership, Organization
 from accounts.roles import Right
 from billing import budgets
 from billing.budgets import UNUSED
@@ -32,7 +32,7 @@ class BudgetForm(forms.Form):
         decimal_places=9,
         help_text="Empty is no budget.",
     )
-    reset = forms.ChoiceField(required=False, choices=[("", "for all time"), *Organization.Every.choices])
+    reset = forms.ChoiceField(required=False, choices=[("", "for all time"), *Every.choices])
 
     @property
     def nano(self) -> int | None:
@@ -49,7 +49,7 @@ def budget_list(request: HttpRequest) -> HttpResponse:
     everybody: list[Budgeted] = [member.organization, *members]
     context = {
         "rows": [row_of(one, used.get(one.budget_id, UNUSED)) for one in everybody],
-        "windows": [("", "for all time"), *Organization.Every.choices],
+        "windows": [("", "for all time"), *Every.choices],
         "may_set": access.may(member, Right.SET_BUDGETS),
     }
     return render(request, "pages/budgets.html", context)

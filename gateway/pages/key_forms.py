@@ -8,7 +8,7 @@ from django import forms
 from django.utils import timezone
 
 from accounts.keys import Limits
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Every
 from billing.money import NANO_PER_USD
 
 MOMENT = "%Y-%m-%dT%H:%M"
@@ -31,7 +31,7 @@ class KeyForm(forms.Form):
     limit_reset = forms.ChoiceField(
         label="Limit begins anew",
         required=False,
-        choices=[("", "never"), *((value, value) for value in ApiKey.Reset.values)],
+        choices=[("", "never"), *((value, value) for value in Every.values)],
         help_text="At 00:00 UTC; weeks begin on Monday, months on the first.",
     )
     expires_at = forms.DateTimeField(

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from accounts.models import Window
+
 Usd = Annotated[float, Meta(description="USD")]
-Reset = Literal["daily", "weekly", "monthly"]
 
 
 class RateLimit(Struct):
@@ -23,7 +24,7 @@ class DailyRequests(Struct):
 
 class Spending(Struct):
     limit: Usd | None
-    limit_reset: Reset | None
+    limit_reset: Window | None
     limit_remaining: Usd | None
     include_byok_in_limit: bool
     usage: Usd
@@ -43,7 +44,7 @@ class KeyBudget(Struct):
     limit_usd: Usd
     spend_usd: Usd
     remaining_usd: Usd
-    reset_interval: Reset | None
+    reset_interval: Window | None
     resets_at: datetime | None
     scope: Literal["key_limit", "member", "workspace"]
 
