@@ -28,17 +28,15 @@ def memberships(user: User) -> QuerySet[Membership]:
 
 
 def maker_of(key: ApiKey) -> Membership | None:
-    """Who made it, if they are still a member."""
-    return Membership.objects.filter(organization_id=key.organization_id, user=key.created_by).first()
+    """Who made it, if they are still a member: what it spends is theirs."""
+    if key.created_by_id is None:
+        return None
+    return Membership.objects.filter(organization_id=key.organization_id, user_id=key.created_by_id).first()
 
 
-def get_membership(user: User, organization_id: UUID | None) -> Membership:
-    """The user's place in that organization, or in their personal one. Raises Membership.DoesNotExist."""
-    own = memberships(user)
-    if organization_id is None:
-        # They may be members of another's personal organization too; their own was the first.
-        return own.filter(organization__is_personal=True).earliest("pk")
-    return own.get(organization_id=organization_id)
+def get_membership(user: User, organization_id: UUID) -> Membership:
+    """The user's place in that organization. Raises Membership.DoesNotExist."""
+    return memberships(user).get(organization_id=organization_id)
 
 
 def members_of(organization_id: UUID) -> QuerySet[Membership]:
@@ -90,9 +88,7 @@ def keys_of(organization_id: UUID) -> ApiKeyQuerySet:
 
 def get_key(organization_id: UUID, key_hash: str) -> ApiKey:
     """Raises ApiKey.DoesNotExist."""
-    if not HASH.fullmatch(key_hash):
-        raise ApiKey.DoesNotExist
-    return keys_of(organization_id).get(hash=key_hash)
+    return _by_hash(keys_of(organization_id), key_hash)
 
 
 def all_keys_of(organization_id: UUID) -> QuerySet[ApiKey]:
@@ -113,9 +109,7 @@ def playground_keys(member: Membership) -> ApiKeyQuerySet:
 
 def get_shown_key(member: Membership, key_hash: str) -> ApiKey:
     """Raises ApiKey.DoesNotExist."""
-    if not HASH.fullmatch(key_hash):
-        raise ApiKey.DoesNotExist
-    return shown_keys(member).get(hash=key_hash)
+    return _by_hash(shown_keys(member), key_hash)
 
 
 def may_create_key(member: Membership, *, is_management: bool = False) -> bool:
@@ -126,3 +120,9 @@ def may_change_key(member: Membership, key: ApiKey) -> bool:
     """Developers change the inference keys that they made themselves."""
     is_own = key.created_by_id == member.user_id
     return may(member, Right.MANAGE_KEYS) or (is_own and may_create_key(member, is_management=key.is_management))
+
+
+def _by_hash(keys: ApiKeyQuerySet, key_hash: str) -> ApiKey:
+    if not HASH.fullmatch(key_hash):
+        raise ApiKey.DoesNotExist
+    return keys.get(hash=key_hash)

@@ -15,8 +15,8 @@ from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from msgspec import Struct
 
-from accounts import keys
-from accounts.models import ApiKey, Membership, Window
+from accounts import access, keys
+from accounts.models import ApiKey, Window
 from accounts.policy import NO_POLICY, Policy, policy_of
 
 KEPT_S = 10.0
@@ -110,7 +110,9 @@ def find(key_hash: str) -> Caller | None:
     row = ApiKey.objects.live().filter(hash=key_hash).select_related("organization").first()
     if row is None:
         return None
-    budgeted = [one for one in (row.organization, membership(row)) if one is not None and one.budget_nano is not None]
+    budgeted = [
+        one for one in (row.organization, access.maker_of(row)) if one is not None and one.budget_nano is not None
+    ]
     return Caller(
         key_id=row.pk,
         hash=row.hash,
@@ -128,10 +130,3 @@ def find(key_hash: str) -> Caller | None:
         policy=policy_of(row),
         visitor=row.visitor,
     )
-
-
-def membership(key: ApiKey) -> Membership | None:
-    """Of who made the key: what it spends is theirs."""
-    if key.created_by_id is None:
-        return None
-    return Membership.objects.filter(organization_id=key.organization_id, user_id=key.created_by_id).first()

@@ -71,9 +71,7 @@ def exchange(code: str, *, verifier: str = "", method: str = "") -> tuple[ApiKey
             raise BadCode
         if method and method != row.method:
             raise MethodMismatch
-        if row.challenge and not hmac.compare_digest(
-            challenge_of(verifier, row.method).encode(), row.challenge.encode()
-        ):
+        if row.challenge and not proves(verifier, row):
             raise BadCode
         row.delete()
         return keys.issue(
@@ -94,6 +92,11 @@ def challenge_of(verifier: str, method: str) -> str:
     if method == Method.PLAIN:
         return verifier
     return urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def method_of(challenge: str, named: str) -> str:
+    """`plain` where none is named, as RFC 7636 has it; none without a challenge."""
+    return (named or Method.PLAIN) if challenge else ""
 
 
 def check_callback(url: str) -> None:

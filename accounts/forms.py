@@ -8,24 +8,26 @@ from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from accounts.models import Membership, User
 
 
-class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]  # generic to the type checker only
+class LowerCase:
+    """E-mail addresses are kept in lower case."""
+
+    cleaned_data: dict[str, Any]
+
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        return email.lower()
+
+
+class NewUserForm(LowerCase, AdminUserCreationForm):  # type: ignore[type-arg]  # generic to the type checker only
     class Meta:
         model = User
         fields = ("email", "name")
 
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"]
-        return email.lower()
 
-
-class UserForm(UserChangeForm):  # type: ignore[type-arg]
+class UserForm(LowerCase, UserChangeForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = ("email", "name", "is_active", "is_staff", "is_superuser", "groups", "user_permissions")
-
-    def clean_email(self) -> str:
-        email: str = self.cleaned_data["email"]
-        return email.lower()
 
 
 class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -49,9 +49,9 @@ def invite(organization: Organization, *, email: str, role: str, invited_by: Use
         return Invitation.objects.create(organization=organization, email=email, role=role, invited_by=invited_by)
 
 
-def withdraw(invitation: Invitation) -> bool:
+def close(invitation: Invitation) -> bool:
     """Says whether it was still open."""
-    return _close(invitation)
+    return bool(Invitation.objects.open().filter(pk=invitation.pk).update(closed_at=timezone.now()))
 
 
 def accept(invitation: Invitation, user: User) -> Membership:
@@ -60,7 +60,7 @@ def accept(invitation: Invitation, user: User) -> Membership:
         raise MembershipError(f"This invitation is for {invitation.email}. Log in with that address.")
     with transaction.atomic():
         _lock(invitation.organization_id)
-        if not _close(invitation):
+        if not close(invitation):
             raise MembershipError("This invitation was withdrawn or used already, or its week is over.")
         member, _ = Membership.objects.get_or_create(
             organization_id=invitation.organization_id, user=user, defaults={"role": invitation.role}
@@ -112,10 +112,6 @@ def _demand_other_owner(member: Membership, hint: str) -> None:
     others = Membership.objects.filter(organization_id=member.organization_id, role=Role.OWNER).exclude(pk=member.pk)
     if not others.exists():
         raise MembershipError(f"An organization needs an owner: {hint}.")
-
-
-def _close(invitation: Invitation) -> bool:
-    return bool(Invitation.objects.open().filter(pk=invitation.pk).update(closed_at=timezone.now()))
 
 
 def _disable(keys: QuerySet[ApiKey]) -> int:

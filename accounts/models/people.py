@@ -54,10 +54,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
     @property
-    def personal_organization(self) -> "Organization":
+    def personal_membership(self) -> "Membership":
         # They may be members of another's personal organization too; their own was the first.
-        own = self.memberships.filter(organization__is_personal=True).select_related("organization")
-        return own.earliest("pk").organization
+        return self.memberships.filter(organization__is_personal=True).select_related("organization").earliest("pk")
+
+    @property
+    def personal_organization(self) -> "Organization":
+        return self.personal_membership.organization
 
 
 class OrganizationManager(models.Manager["Organization"]):

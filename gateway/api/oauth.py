@@ -85,18 +85,13 @@ def create_code(request: Request) -> Response:
         key_name=printable(asked.key_label or codes.origin(asked.callback_url)),
         callback_url=asked.callback_url,
         challenge=asked.code_challenge or "",
-        method=method_of(asked.code_challenge, asked.code_challenge_method),
+        method=codes.method_of(asked.code_challenge or "", asked.code_challenge_method or ""),
         limit_nano=nano(asked.limit),
         limit_reset=(asked.usage_limit_type or "") if asked.limit is not None else "",
         key_expires_at=future(asked.expires_at),
     )
     app_id = zlib.crc32(codes.origin(row.callback_url).encode())
     return Response({"data": {"id": code, "app_id": app_id, "created_at": row.created_at}})
-
-
-def method_of(challenge: str | None, method: str | None) -> str:
-    """`plain` where none is named, as RFC 7636 has it; none without a challenge."""
-    return (method or "plain") if challenge else ""
 
 
 def by_code(key: ApiKey) -> dict[str, str]:

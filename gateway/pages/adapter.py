@@ -12,7 +12,7 @@ from django.db import transaction
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 
-from accounts import access, audit
+from accounts import audit
 from accounts.encryption import ring
 from accounts.models import Organization, User
 from gateway.pages import invitations, welcome
@@ -65,7 +65,7 @@ class Adapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no ty
         """Told by mail, and kept: allauth comes here with every change of how somebody logs in."""
         what = template_prefix.rsplit("/", 1)[-1]
         verb = audit.Verb.SET_PASSWORD if what.startswith("password") else audit.Verb.SECURE
-        organization = access.get_membership(user, None).organization_id
+        organization = user.personal_membership.organization_id
         audit.record(self.request, verb, user, organization_id=organization, details={"what": what.replace("_", " ")})
         super().send_notification_mail(template_prefix, user, context, email)
 

@@ -58,7 +58,7 @@ def authorize(request: HttpRequest) -> HttpResponse:
         key_name=columns["name"],
         callback_url=callback_url,
         challenge=asked.cleaned_data["code_challenge"],
-        method=method_of(asked),
+        method=codes.method_of(asked.cleaned_data["code_challenge"], asked.cleaned_data["code_challenge_method"]),
         limit_nano=columns.get("limit_nano"),
         limit_reset=columns.get("limit_reset", ""),
         key_expires_at=columns.get("expires_at"),
@@ -66,8 +66,3 @@ def authorize(request: HttpRequest) -> HttpResponse:
     if callback_url:
         return HttpResponseRedirect(codes.with_code(callback_url, code))
     return render(request, "pages/authorize_code.html", {"code": code})
-
-
-def method_of(asked: AskedForm) -> str:
-    found = asked.cleaned_data
-    return (found["code_challenge_method"] or codes.Method.PLAIN) if found["code_challenge"] else ""

@@ -132,7 +132,7 @@ def withdraw_invitation(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404
     access.demand(member, Right.MANAGE_MEMBERS)
     with transaction.atomic():
-        organizations.withdraw(found)
+        organizations.close(found)
         record(request, Verb.DELETE, member, {"invitation": found.email})
     messages.success(request, f"The invitation of {found.email} is withdrawn.")
     return redirect("page-members")
