@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.db import close_old_connections
 from msgspec import Struct
 
 from accounts import access, keys
 from accounts.models import ApiKey, Window
 from accounts.policy import NO_POLICY, Policy, policy_of
+from accounts.threads import in_thread
 
 KEPT_S = 10.0
 MAX_KEPT = 100_000
@@ -85,7 +84,7 @@ class Callers:
     async def _look_up(self, key_hash: str) -> Caller | None:
         until = time.monotonic() + KEPT_S
         try:
-            caller = await sync_to_async(find)(key_hash)
+            caller = await in_thread(find, key_hash)
         finally:
             # False when it was forgotten meanwhile: what was read may be older than the change.
             is_current = self._asking.pop(key_hash, None) is asyncio.current_task()
@@ -105,14 +104,11 @@ class Callers:
 
 
 def find(key_hash: str) -> Caller | None:
-    # This thread serves no request of Django's, so nobody else lets go of a connection that died.
-    close_old_connections()
     row = ApiKey.objects.live().filter(hash=key_hash).select_related("organization").first()
     if row is None:
         return None
-    budgeted = [
-        one for one in (row.organization, access.maker_of(row)) if one is not None and one.budget_nano is not None
-    ]
+    spenders = (row.organization, access.maker_of(row))
+    budgeted = [one for one in spenders if one is not None and one.budget_nano is not None]
     return Caller(
         key_id=row.pk,
         hash=row.hash,

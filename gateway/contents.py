@@ -9,10 +9,10 @@ from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
-from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from msgspec import UnsetType
 
+from accounts.threads import in_thread
 from billing import contents
 from providers.canonical import Completion, Request
 
@@ -37,15 +37,9 @@ class Contents:
 
     async def _write(self, generation: UUID, organization_id: UUID, content: str) -> None:
         try:
-            await sync_to_async(write)(generation, organization_id, content)
+            await in_thread(contents.keep, generation, organization_id, content)
         except DatabaseError as error:
             logger.warning("the content of %s is lost: %s", generation, type(error).__name__)
-
-
-def write(generation: UUID, organization_id: UUID, content: str) -> None:
-    # This thread serves no request of Django's, so nobody else lets go of a connection that died.
-    close_old_connections()
-    contents.keep(generation, organization_id, content)
 
 
 class Transcript:

@@ -9,12 +9,11 @@ from hashlib import blake2b
 from typing import Protocol
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.db import close_old_connections
 from msgspec import Struct
 
 from accounts import encryption
 from accounts.callers import Caller
+from accounts.threads import in_thread
 from billing.errors import Repeated
 from billing.generations import public_id
 from billing.holds import Hold
@@ -61,7 +60,7 @@ async def kept(mark: Mark, repeated: Repeated) -> tuple[str, bytes]:
     """The public id and answer of the first request. Raises ApiError 409 when there is none to give."""
     answer = None
     if repeated.state == "answered":
-        answer = await sync_to_async(stored)(mark.id)
+        answer = await in_thread(stored, mark.id)
         repeated.state = "unreadable"
     if answer is None:
         raise ApiError(409, SAID[repeated.state], retry_after=RETRY_S if repeated.state == "running" else None)
@@ -69,7 +68,6 @@ async def kept(mark: Mark, repeated: Repeated) -> tuple[str, bytes]:
 
 
 def stored(id: UUID) -> bytes | None:
-    close_old_connections()
     text = Idempotency.objects.filter(pk=id).values_list("answer", flat=True).first()
     try:
         return encryption.ring().decrypt(text, place=place(id)).encode() if text else None

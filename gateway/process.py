@@ -5,13 +5,13 @@ import logging
 
 import psycopg
 import redis.asyncio
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from accounts.threads import in_thread
 from billing import markups
 from billing.till import Till
 from gateway.customers import Customers
@@ -130,12 +130,12 @@ class Process:
 
     async def _await_migrations(self) -> None:
         while not self.is_migrated:
-            self.is_migrated = await sync_to_async(is_migrated)()
+            self.is_migrated = await in_thread(is_migrated)
             if not self.is_migrated:
                 await asyncio.sleep(RETRY_S)
 
     async def _reload(self) -> None:
-        self.services.customers = await sync_to_async(load)()
+        self.services.customers = await in_thread(load)
         found = self.services.customers.everybody
         self.services.monitor.follow(found)
         self.services.slots.follow(found)
@@ -143,11 +143,9 @@ class Process:
 
 
 def load() -> Customers:
-    close_old_connections()
     return Customers(snapshot.load(), markups.load())
 
 
 def is_migrated() -> bool:
-    close_old_connections()
     executor = MigrationExecutor(connection)
     return not executor.migration_plan(executor.loader.graph.leaf_nodes())

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 import redis.asyncio
-from asgiref.sync import sync_to_async
 
+from accounts.threads import in_thread
 from gateway.leases import Leases
 from gateway.routing import breaker
 from gateway.routing.monitor import Monitor
@@ -144,7 +144,7 @@ class Pulse:
 
 async def switch_off(provider: Provider) -> None:
     try:
-        await sync_to_async(refusals.switch_off)(provider)
+        await in_thread(refusals.switch_off, provider)
     except Exception:
         # It is found again with the next refusals.
         logger.exception("the credential of %s could not be switched off", provider.slug)

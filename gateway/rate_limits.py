@@ -9,11 +9,11 @@ import time
 from uuid import UUID
 
 import redis.asyncio
-from asgiref.sync import sync_to_async
 from msgspec import Struct
 
 from accounts import visitors
 from accounts.callers import Caller
+from accounts.threads import in_thread
 from billing.money import NANO_PER_USD
 from billing.wallets import given_in_all
 from gateway.errors import ApiError
@@ -71,7 +71,7 @@ class RateLimits:
         broken = await self._count(organization, rules)
         is_small = broken is not None and broken.seconds == DAY_S
         # Asked only of those who have used up the small allowance.
-        if is_small and await sync_to_async(given_in_all)(organization) >= HIGH_NANO:
+        if is_small and await in_thread(given_in_all, organization) >= HIGH_NANO:
             broken = await self._count(organization, rules[:-1] + free_rules(organization, FREE_PER_DAY_HIGH)[1:])
         if broken is not None:
             raise exceeded(broken, time.time())

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.mail import send_mail
-from django.db import close_old_connections
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
@@ -26,7 +25,6 @@ Put in another key, or switch this one on again:
 
 def switch_off(provider: Provider) -> bool:
     """False if it is off already, or has been changed since."""
-    close_old_connections()
     rows = models.Provider.objects.filter(slug=provider.slug).exclude(refused_mark=provider.secret_mark)
     if not provider.secret_mark or not rows.update(refused_mark=provider.secret_mark, refused_at=timezone.now()):
         return False

@@ -8,7 +8,7 @@ which moves a wallet's credit together with the entry that says why.
 import billing.payments.models  # noqa: F401
 from billing.models.generations import Generation, GenerationContent, Hold, Idempotency, Tick
 from billing.models.ledger import LedgerEntry, LedgerTransaction, Promotion
-from billing.models.usage import UsageDay, UsageHour, UsageMark
+from billing.models.usage import Usage, UsageDay, UsageHour, UsageMark
 from billing.models.wallets import Budget, Markup, Wallet
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Markup",
     "Promotion",
     "Tick",
+    "Usage",
     "UsageDay",
     "UsageHour",
     "UsageMark",
