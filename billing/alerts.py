@@ -1,7 +1,7 @@
 """Mail when credit runs low, once until there is more, and when a limit or budget is nearly used, once each window."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -20,7 +20,6 @@ from billing.money import usd
 from billing.payments.models import NANO_PER_CENT, BillingProfile, BudgetNotice
 
 LEVELS = (80, 100)
-ALL_TIME = date(1970, 1, 1)
 Budgeted = TypeVar("Budgeted", Membership, Organization)
 
 
@@ -130,23 +129,11 @@ def reached(used: int, limit: int) -> Iterator[int]:
     yield from found[-1:]
 
 
-def began(reset: str, today: date) -> date:
-    match reset:
-        case "daily":
-            return today
-        case "weekly":
-            return today - timedelta(days=today.weekday())
-        case "monthly":
-            return today.replace(day=1)
-        case _:
-            return ALL_TIME
-
-
 def _mail_budget(limit: Limit, percent: int) -> None:
     with transaction.atomic():
         _, is_new = BudgetNotice.objects.get_or_create(
             budget_id=limit.budget,
-            window_began=began(limit.reset, datetime.now(UTC).date()),
+            window_began=budgets.began(limit.reset, datetime.now(UTC).date()),
             percent=percent,
             limit_nano=limit.limit,
         )

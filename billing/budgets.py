@@ -13,6 +13,8 @@ from accounts.models import ApiKey, Membership, Organization, Window
 from billing.models import Budget, Wallet
 from billing.spending import by_day
 
+ALL_TIME = date(1970, 1, 1)
+
 
 class BudgetUsage(Struct, frozen=True):
     """nano-USD."""
@@ -43,8 +45,8 @@ def _current(row: Budget, today: date) -> BudgetUsage:
     return BudgetUsage(
         total=row.used,
         day=row.used_day if row.day == today else 0,
-        week=row.used_week if row.week == today - timedelta(days=today.weekday()) else 0,
-        month=row.used_month if row.month == today.replace(day=1) else 0,
+        week=row.used_week if row.week == began("weekly", today) else 0,
+        month=row.used_month if row.month == began("monthly", today) else 0,
     )
 
 
@@ -73,7 +75,7 @@ def _count_from_now(row: Organization | Membership, organization: Organization) 
     today = datetime.now(UTC).date()
     age = (today - organization.created_at.astimezone(UTC).date()).days
     spent = by_day(organization.pk, days=max(age, 31) + 1, keys=keys)
-    week, month = today - timedelta(days=today.weekday()), today.replace(day=1)
+    week, month = began("weekly", today), began("monthly", today)
     Budget.objects.update_or_create(
         pk=row.budget_id,
         defaults={
@@ -88,19 +90,27 @@ def _count_from_now(row: Organization | Membership, organization: Organization) 
     )
 
 
-def resets_at(window: Window | None, now: datetime) -> datetime | None:
-    """When the running period ends: at 00:00 UTC, weeks on Monday."""
-    today = now.astimezone(UTC).date()
+def began(window: str, today: date) -> date:
+    """When the running period did; ALL_TIME without a window."""
     match window:
         case "daily":
-            first = today + timedelta(days=1)
+            return today
         case "weekly":
-            first = today + timedelta(days=7 - today.weekday())
+            return today - timedelta(days=today.weekday())
         case "monthly":
-            first = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+            return today.replace(day=1)
         case _:
-            return None
-    return datetime.combine(first, time(), UTC)
+            return ALL_TIME
+
+
+def resets_at(window: Window | None, now: datetime) -> datetime | None:
+    """When the running period ends: at 00:00 UTC, weeks on Monday."""
+    if window is None:
+        return None
+    this = began(window, now.astimezone(UTC).date())
+    # A month and a day or more from its first is in the next.
+    following = {"daily": timedelta(days=1), "weekly": timedelta(days=7), "monthly": timedelta(days=32)}[window]
+    return datetime.combine(began(window, this + following), time(), UTC)
 
 
 def used_now() -> Expression:
@@ -108,8 +118,8 @@ def used_now() -> Expression:
     today = datetime.now(UTC).date()
     return Case(
         When(limit_reset="daily", then=_counter("used_day", day=today)),
-        When(limit_reset="weekly", then=_counter("used_week", week=today - timedelta(days=today.weekday()))),
-        When(limit_reset="monthly", then=_counter("used_month", month=today.replace(day=1))),
+        When(limit_reset="weekly", then=_counter("used_week", week=began("weekly", today))),
+        When(limit_reset="monthly", then=_counter("used_month", month=began("monthly", today))),
         default=_counter("used"),
     )
 

@@ -144,7 +144,7 @@ def test_who_made_it_and_left_is_not_told(sent: Any, key: ApiKey, bob: User) -> 
     ],
 )
 def test_windows(reset: str, began: date) -> None:
-    assert alerts.began(reset, date(2026, 11, 25)) == began
+    assert budgets.began(reset, date(2026, 11, 25)) == began
 
 
 def test_budgets_of_members_and_of_the_organization(sent: Any, organization: Organization, bob: User) -> None:
