@@ -13,9 +13,8 @@ from django.db import connection
 from msgspec import Struct
 
 from billing.generations import first_id
-from billing.models import UsageMark
 from billing.spending import LONGEST
-from billing.usage import LATE
+from billing.usage import final_before
 
 
 class Span(Struct, frozen=True):
@@ -71,9 +70,7 @@ class Activity(Struct):
     """By the group's name or id, a sum for each step."""
 
     def totals(self) -> dict[str, Sums]:
-        found = {}
-        for name, sums in self.groups.items():
-            found[name] = total(sums)
+        found = {name: total(sums) for name, sums in self.groups.items()}
         return dict(sorted(found.items(), key=lambda item: (-item[1].charge, -item[1].requests, item[0])))
 
 
@@ -93,7 +90,7 @@ WHERE organization_id = %(organization)s AND {source} >= %(since)s AND {source} 
 UNION ALL
 """
 LIVE = """
-SELECT closed_at, coalesce(nullif(model, ''), requested_model) AS model, provider_name, api_key_id,
+SELECT closed_at AS at, coalesce(nullif(model, ''), requested_model) AS model, provider_name, api_key_id,
     coalesce(nullif(app_title, ''), http_referer, '') AS app, 1 AS requests,
     (outcome IN ('error', 'expired'))::int AS errors, prompt_tokens, completion_tokens, charge
 FROM billing_generation
@@ -129,12 +126,12 @@ def total(sums: list[Sums]) -> Sums:
 def _sums(organization_id: UUID, span: Span, steps: list[datetime], group: Group) -> list[tuple[Any, ...]]:
     since = steps[0]
     source = "" if group == Group.APP else span.source
-    live_from = max(since, _rolled_up_before(source) or since) if source else since
+    live_from = max(since, final_before(source) or since) if source else since
     at = "day::timestamp AT TIME ZONE 'UTC'" if source == "day" else source
     rolled_up = ROLLED_UP.format(at=at, source=source) if source and live_from > since else ""
     query = f"""
         SELECT floor(extract(epoch FROM at - %(since)s) / %(step)s)::int, {COLUMNS[group]}, {SUMS}
-        FROM ({rolled_up} {LIVE if rolled_up else LIVE.replace("closed_at,", "closed_at AS at,", 1)}) used GROUP BY 1, 2
+        FROM ({rolled_up} {LIVE}) used GROUP BY 1, 2
     """
     parameters: dict[str, Any] = {
         "organization": organization_id,
@@ -148,12 +145,3 @@ def _sums(organization_id: UUID, span: Span, steps: list[datetime], group: Group
         cursor.execute(query, parameters)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
-
-
-def _rolled_up_before(source: str) -> datetime | None:
-    """The beginning of the first hour or day that a roll-up may still change."""
-    mark = UsageMark.objects.first()
-    if mark is None:
-        return None
-    safe = (mark.rolled_up_until - LATE).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return safe.replace(hour=0) if source == "day" else safe

@@ -12,8 +12,8 @@ from django.db.models.functions import TruncDate
 from msgspec import Struct
 
 from billing.generations import first_id
-from billing.models import Generation, UsageDay, UsageMark
-from billing.usage import LATE
+from billing.models import Generation, UsageDay
+from billing.usage import final_before
 
 # A generation may have begun long before it closed: its hold expires late when the till was away.
 LONGEST = timedelta(days=1)
@@ -30,7 +30,8 @@ def by_day(organization_id: UUID, *, days: int, keys: Collection[UUID] | None = 
     """The last `days` days in UTC, today included, each there even when nothing was spent; of these keys, if given."""
     today = datetime.now(UTC).date()
     first = today - timedelta(days=days - 1)
-    live_from = max(first, _rolled_up_before() or first)
+    final = final_before("day")
+    live_from = first if final is None else max(first, final.date())
     charges: dict[date, int] = {}
     rolled_up = UsageDay.objects.filter(organization_id=organization_id, day__gte=first, day__lt=live_from)
     if keys is not None:
@@ -41,12 +42,6 @@ def by_day(organization_id: UUID, *, days: int, keys: Collection[UUID] | None = 
         charges[day] = charge
     wanted = (first + timedelta(days=number) for number in range(days))
     return [Day(day, charges.get(day, 0)) for day in wanted]
-
-
-def _rolled_up_before() -> date | None:
-    """The first day that a roll-up may still change."""
-    mark = UsageMark.objects.first()
-    return None if mark is None else (mark.rolled_up_until - LATE).astimezone(UTC).date()
 
 
 def _live(organization_id: UUID, since: date, keys: Collection[UUID] | None) -> list[tuple[date, int]]:

@@ -2,7 +2,7 @@
 
 A generation counts in the hour in which it closed, as its charge counts in a budget. By the time in its id rows would
 come late without bound: a stream may last for minutes, and a hold expires whenever the till is back. By `closed_at` a
-row is late only for as long as its transaction takes, and the till's are cut after 4 seconds (SESSION in till.py).
+row is late only for as long as its transaction takes, and the till's are cut after 4 seconds (SESSION in lane.py).
 
 So each run makes the hours anew, whole, from LATE before the end of the last run: what it finds is what counts, however
 often it runs, and a run that did not happen or died is made good by the next. A period's rows are replaced in one
@@ -76,6 +76,14 @@ def tokens_by_day(model: str, *, days: int) -> dict[date, int]:
     since = _now().date() - timedelta(days=days - 1)
     rows = UsageDay.objects.filter(model=model, day__gte=since).values_list("day").order_by()
     return dict(rows.annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens"))))
+
+
+def final_before(period: str) -> datetime | None:
+    """The beginning of the first `hour` or `day` that a roll-up may still change; None before the first."""
+    mark = UsageMark.objects.first()
+    if mark is None:
+        return None
+    return (_hour if period == "hour" else _day)(mark.rolled_up_until - LATE)
 
 
 def _roll_up_chunk() -> bool:
