@@ -1,13 +1,10 @@
 """Prompts and answers, for organizations that want them kept: encrypted, and as long as their generations."""
 
-from datetime import timedelta
 from uuid import UUID
-
-from django.conf import settings
-from django.utils import timezone
 
 from accounts.encryption import ring
 from billing.models import GenerationContent
+from billing.retention import kept_from
 
 
 def keep(generation: UUID, organization_id: UUID, content: str) -> None:
@@ -23,8 +20,7 @@ def read(row: GenerationContent) -> str:
 
 
 def prune() -> None:
-    until = timezone.now() - timedelta(days=settings.GENERATION_RETENTION_DAYS)
-    GenerationContent.objects.filter(created_at__lt=until).delete()
+    GenerationContent.objects.filter(created_at__lt=kept_from()).delete()
 
 
 def place(generation: UUID) -> str:

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F, Sum
-from django.utils import timezone
 
 from accounts.models import Organization, User
 from billing.errors import AlreadyEnded, NotRefundable
@@ -129,8 +128,7 @@ def expire_promotions() -> int:
 
     As no money leaves that is held for open requests, what they do not use is left to the next run.
     """
-    due = Promotion.objects.filter(remaining__gt=0, expires_at__lte=timezone.now())
-    organizations = Organization.objects.filter(pk__in=due.values("organization")).order_by("pk")
+    organizations = Organization.objects.filter(pk__in=Promotion.objects.due().values("organization")).order_by("pk")
     return sum(_expire(organization) for organization in organizations)
 
 
@@ -227,7 +225,7 @@ def _expire(organization: Organization) -> int:
     with transaction.atomic():
         wallet = _locked(organization)
         free = None if wallet.billing == Wallet.Billing.UNLIMITED else max(wallet.spendable, 0)
-        due = Promotion.objects.filter(organization=organization, remaining__gt=0, expires_at__lte=timezone.now())
+        due = Promotion.objects.due().filter(organization=organization)
         made = 0
         for found in due.order_by("expires_at", "id"):
             taken = found.remaining if free is None else min(found.remaining, free)

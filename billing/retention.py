@@ -20,9 +20,13 @@ SETTLED = timedelta(days=2)
 ANSWERS_KEPT = timedelta(hours=24)
 
 
+def kept_from() -> datetime:
+    return datetime.now(UTC) - timedelta(days=settings.GENERATION_RETENTION_DAYS)
+
+
 def drop_old_generations() -> list[str]:
     """The partitions that were dropped. What is in the way now is dropped by the next run."""
-    until = datetime.now(UTC) - timedelta(days=settings.GENERATION_RETENTION_DAYS)
+    until = kept_from()
     mark = UsageMark.objects.first()
     if mark is None or mark.rolled_up_until < datetime.now(UTC) - SETTLED:
         logger.warning("no generations are dropped: usage is not summed up yet")

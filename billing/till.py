@@ -10,13 +10,12 @@ import logging
 from collections import deque
 from uuid import UUID
 
-import msgspec
 import psycopg
 
 from billing.errors import HoldGone, KeyRevoked, Refused, Repeated, TillError
 from billing.holds import TRUSTED_S, Hold
 from billing.items import BARE_RECORD, Admit, Extend, Item, Result, Settle, given_up
-from billing.lane import Lane, Waiting
+from billing.lane import Lane, Waiting, encode
 from billing.siding import BATCH_ITEMS, Siding, let_answers_go, still_wanted
 
 logger = logging.getLogger(__name__)
@@ -26,8 +25,6 @@ TOUCH_RETRY_S = 1.0
 ADMIT_PATIENCE_S = 5.0
 # Also how long a complete answer waits for its settlement while the till is away.
 RECONNECT_S = 0.25
-
-encode = msgspec.json.Encoder().encode
 
 
 class Till:

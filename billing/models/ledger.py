@@ -66,6 +66,12 @@ class LedgerEntry(models.Model):
         return f"{self.account} {self.amount}"
 
 
+class PromotionQuerySet(models.QuerySet["Promotion"]):
+    def due(self) -> "PromotionQuerySet":
+        """Their time is over, and something is left of them."""
+        return self.filter(remaining__gt=0, expires_at__lte=timezone.now())
+
+
 class Promotion(models.Model):
     """Promotional credit as it was given: spent before other credit, the first to expire first."""
 
@@ -74,6 +80,8 @@ class Promotion(models.Model):
     amount = models.BigIntegerField()
     remaining = models.BigIntegerField(help_text="Of the amount, neither spent nor expired; as far as usage is posted.")
     expires_at = models.DateTimeField(null=True, help_text="Empty: never.")
+
+    objects = PromotionQuerySet.as_manager()
 
     class Meta:
         indexes = [

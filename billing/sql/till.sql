@@ -113,7 +113,6 @@ BEGIN
                         CONTINUE;
                     END IF;
                 END IF;
-                -- Who is metered only is never refused for want of credit.
                 IF item.idempotency IS NOT NULL AND item.key_lives THEN
                     DELETE FROM billing_idempotency
                         WHERE id = item.idempotency AND closed_at < moment - interval '24 hours';
@@ -127,6 +126,7 @@ BEGIN
                         CONTINUE;
                     END IF;
                 END IF;
+                -- Who is metered only is never refused for want of credit.
                 free := CASE w.billing WHEN 'unlimited' THEN 1::bigint << 62 ELSE w.credit - w.spent - w.held END;
                 amount := least(item.want, greatest(item.least, before + free / coalesce(item.share, 1)));
                 refusal := CASE
