@@ -8,7 +8,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 from msgspec import Struct
 
@@ -42,9 +41,8 @@ def run() -> None:
 
 
 def low_balances() -> None:
-    left = Coalesce(F("organization__wallet__credit") - F("organization__wallet__spent"), 0)
     threshold = F("low_balance_cents") * NANO_PER_CENT
-    watched = BillingProfile.objects.exclude(low_balance_cents=None).annotate(left=left)
+    watched = BillingProfile.objects.with_left().exclude(low_balance_cents=None)
     watched.filter(left__gte=threshold).exclude(low_balance_mailed_at=None).update(low_balance_mailed_at=None)
     low = watched.filter(left__lt=threshold, low_balance_mailed_at=None)
     for profile in low.select_related("organization"):

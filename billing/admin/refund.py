@@ -56,7 +56,7 @@ def page(request: HttpRequest, id: UUID) -> HttpResponse:
         "top_up": top_up,
         "paid": usd(top_up.total_cents),
         "left": usd(form.left),
-        "fee": usd(refunds.refundable_fee_cents(top_up)),
+        "fee": usd(top_up.fee_left_cents),
         "is_possible": form.left > 0 and client.is_enabled(),
         "form": form,
     }

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from billing.payments import amounts, client
@@ -27,17 +26,15 @@ LOCK_CLASS = 7_301
 
 
 def due() -> QuerySet[BillingProfile]:
-    """What is held for open requests is not counted: most of it comes back."""
-    can_pay = BillingProfile.objects.filter(is_automatic=True).exclude(payment_method="")
+    can_pay = BillingProfile.objects.with_left().filter(is_automatic=True).exclude(payment_method="")
     rested = can_pay.filter(Q(retry_at=None) | Q(retry_at__lte=timezone.now()))
-    left = Coalesce(F("organization__wallet__credit") - F("organization__wallet__spent"), 0)
-    return rested.annotate(left=left).filter(left__lt=F("threshold_cents") * NANO_PER_CENT)
+    return rested.filter(left__lt=F("threshold_cents") * NANO_PER_CENT)
 
 
 def run() -> None:
     """Tops up those who are due, and goes on with what an earlier run could not end."""
-    waiting = TopUp.objects.filter(source=TopUp.Source.AUTOMATIC, status=TopUp.Status.PENDING)
-    for organization_id in {*due().values_list("pk", flat=True), *waiting.values_list("organization", flat=True)}:
+    waiting = _pending().values_list("organization", flat=True)
+    for organization_id in {*due().values_list("pk", flat=True), *waiting}:
         with _alone(organization_id) as is_alone:
             if is_alone:
                 try:
@@ -47,22 +44,28 @@ def run() -> None:
                     logger.exception("the automatic top-up of %s broke off", organization_id)
 
 
+def _pending() -> QuerySet[TopUp]:
+    return TopUp.objects.filter(source=TopUp.Source.AUTOMATIC, status=TopUp.Status.PENDING)
+
+
 def _top_up(organization_id: UUID) -> None:
-    pending = TopUp.objects.filter(
-        organization=organization_id, source=TopUp.Source.AUTOMATIC, status=TopUp.Status.PENDING
-    ).first()
-    profile = BillingProfile.objects.select_related("organization").get(pk=organization_id)
+    pending = _pending().filter(organization=organization_id).first()
+    top_up = pending or _begin(organization_id)
+    if top_up is None:
+        return
+    profile = BillingProfile.objects.get(pk=organization_id)
     try:
-        if pending is not None:
-            _go_on(pending, profile)
-        elif (begun := _begin(organization_id)) is not None:
-            _charge(begun, profile)
+        if pending is None:
+            _charge(top_up, profile)
+        else:
+            _go_on(top_up, profile)
     except Away:
         # The row stays pending; the next run asks again.
         return
+    except Mismatch as error:
+        note_mismatch(top_up, error)
     except PaymentError as error:
-        if pending is not None:
-            close(pending, TopUp.Status.FAILED, str(error))
+        close(top_up, TopUp.Status.FAILED, str(error))
 
 
 def _begin(organization_id: UUID) -> TopUp | None:
@@ -89,13 +92,10 @@ def _go_on(top_up: TopUp, profile: BillingProfile) -> None:
             if intent.metadata.get("top_up") == str(top_up.pk):
                 _note(top_up, intent)
                 return
-    if not top_up.stripe_intent:
-        _charge(top_up, profile)
-        return
-    try:
+    if top_up.stripe_intent:
         settle(top_up)
-    except Mismatch as error:
-        note_mismatch(top_up, error)
+    else:
+        _charge(top_up, profile)
 
 
 def _charge(top_up: TopUp, profile: BillingProfile) -> None:
@@ -116,11 +116,7 @@ def _charge(top_up: TopUp, profile: BillingProfile) -> None:
     except Declined as error:
         if error.intent:
             TopUp.objects.filter(pk=top_up.pk).update(stripe_intent=error.intent)
-        close(top_up, TopUp.Status.FAILED, str(error))
-    except Away:
         raise
-    except PaymentError as error:
-        close(top_up, TopUp.Status.FAILED, str(error))
 
 
 def _note(top_up: TopUp, intent: Intent) -> None:
@@ -130,10 +126,7 @@ def _note(top_up: TopUp, intent: Intent) -> None:
         client.cancel_intent(intent.id)
         close(top_up, TopUp.Status.FAILED, "The bank asks the card's owner to confirm each payment.")
         return
-    try:
-        settle_intent(top_up, intent)
-    except Mismatch as error:
-        note_mismatch(top_up, error)
+    settle_intent(top_up, intent)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from django.utils import timezone
 from billing import ledger
 from billing.payments import client
 from billing.payments.models import NANO_PER_CENT, Dispute, TopUp
-from billing.payments.refunds import refundable_cents, refundable_fee_cents
+from billing.payments.refunds import refundable_cents
 
 # In the others, inquiries and won ones, Stripe has not taken the money or has given it back.
 TAKEN = frozenset({"needs_response", "under_review", "lost"})
@@ -16,7 +16,7 @@ ENDS = {"won": Dispute.Status.WON, "lost": Dispute.Status.LOST}
 def reconcile(top_up: TopUp, found: client.Dispute) -> str:
     """Brings our row to what Stripe says of the dispute now. Returns what was done."""
     with transaction.atomic():
-        row = TopUp.objects.select_for_update(of=("self",)).select_related("organization").get(pk=top_up.pk)
+        row = TopUp.objects.locked(top_up.pk)
         dispute = Dispute.objects.filter(stripe_dispute=found.id).first()
         if dispute is None:
             if found.status not in TAKEN:
@@ -34,7 +34,7 @@ def _open(top_up: TopUp, found: client.Dispute) -> Dispute:
         stripe_dispute=found.id,
         top_up=top_up,
         credit_cents=credit,
-        fee_cents=min(found.amount - credit, refundable_fee_cents(top_up)) if credit else 0,
+        fee_cents=min(found.amount - credit, top_up.fee_left_cents) if credit else 0,
         reason=found.reason[:100],
     )
     if credit:

@@ -49,7 +49,7 @@ def settle_intent(top_up: TopUp, intent: Intent) -> None:
 def credit(top_up: TopUp, *, intent: str | None, cents: int | None, currency: str | None) -> bool:
     """Posts the credit of a payment, once. Raises Mismatch when another amount was paid."""
     with transaction.atomic():
-        row = TopUp.objects.select_for_update(of=("self",)).select_related("organization").get(pk=top_up.pk)
+        row = TopUp.objects.locked(top_up.pk)
         if row.status == TopUp.Status.PAID:
             return False
         if (cents, currency) != (row.total_cents, CURRENCY):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.ids import uuid7
@@ -17,6 +18,13 @@ from accounts.models import Organization, User
 
 NANO_PER_CENT = 10**7
 CURRENCY = "usd"
+
+
+class BillingProfileQuerySet(models.QuerySet["BillingProfile"]):
+    def with_left(self) -> "BillingProfileQuerySet":
+        """`left` is the wallet's, in nano-USD. What is held for open requests is not counted: most of it comes back."""
+        wallet = F("organization__wallet__credit") - F("organization__wallet__spent")
+        return self.annotate(left=Coalesce(wallet, 0))
 
 
 class BillingProfile(models.Model):
@@ -36,6 +44,8 @@ class BillingProfile(models.Model):
     low_balance_cents = models.BigIntegerField(null=True, blank=True, help_text="Mail when less than this is left.")
     low_balance_mailed_at = models.DateTimeField(null=True, blank=True)
 
+    objects = BillingProfileQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -52,6 +62,10 @@ class BillingProfile(models.Model):
 
 
 class TopUpQuerySet(models.QuerySet["TopUp"]):
+    def locked(self, pk: UUID) -> "TopUp":
+        """As it is now, and nobody else at it until the transaction ends."""
+        return self.select_for_update(of=("self",)).select_related("organization").get(pk=pk)
+
     def in_metadata(self, named: str) -> "TopUp | None":
         """What we have named so at Stripe; others may write anything there."""
         try:
@@ -126,13 +140,18 @@ class TopUp(models.Model):
         return f"{self.paid_at:%Y}-{self.posted_id:08}" if self.paid_at else ""
 
     @property
-    def returned_cents(self) -> int:
-        """Credit that refunds and disputes have taken back or are about to."""
+    def credit_left_cents(self) -> int:
+        """Of what was paid: what no refund or dispute has taken back or is about to."""
+        return max(self.credit_cents - self._returned("credit_cents"), 0)
+
+    @property
+    def fee_left_cents(self) -> int:
+        return max(self.fee_cents - self._returned("fee_cents"), 0)
+
+    def _returned(self, column: str) -> int:
         refunds = self.refunds.exclude(status=Refund.Status.REFUSED)
         disputes = self.disputes.exclude(status=Dispute.Status.WON)
-        return sum(refunds.values_list("credit_cents", flat=True)) + sum(
-            disputes.values_list("credit_cents", flat=True)
-        )
+        return sum(refunds.values_list(column, flat=True)) + sum(disputes.values_list(column, flat=True))
 
 
 class RefundQuerySet(models.QuerySet["Refund"]):

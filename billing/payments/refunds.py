@@ -21,15 +21,7 @@ FAILED = frozenset({"failed", "canceled"})
 def refundable_cents(top_up: TopUp) -> int:
     """Of the payment; what the wallet still has of it, the ledger says when it is taken."""
     paid = top_up.status == TopUp.Status.PAID and top_up.stripe_intent
-    return max(top_up.credit_cents - top_up.returned_cents, 0) if paid else 0
-
-
-def refundable_fee_cents(top_up: TopUp) -> int:
-    gone = [
-        *top_up.refunds.exclude(status=Refund.Status.REFUSED).values_list("fee_cents", flat=True),
-        *top_up.disputes.exclude(status="won").values_list("fee_cents", flat=True),
-    ]
-    return max(top_up.fee_cents - sum(gone), 0)
+    return top_up.credit_left_cents if paid else 0
 
 
 def take(top_up: TopUp, *, id: UUID, credit_cents: int, with_fee: bool, reason: str, user: User | None) -> Refund:
@@ -38,7 +30,7 @@ def take(top_up: TopUp, *, id: UUID, credit_cents: int, with_fee: bool, reason: 
     Raises NotAllowed, and NotRefundable when the wallet has less.
     """
     with transaction.atomic():
-        row = TopUp.objects.select_for_update(of=("self",)).select_related("organization").get(pk=top_up.pk)
+        row = TopUp.objects.locked(top_up.pk)
         before = Refund.objects.filter(pk=id).first()
         if before is not None and before.top_up_id == row.pk:
             return before
@@ -51,7 +43,7 @@ def take(top_up: TopUp, *, id: UUID, credit_cents: int, with_fee: bool, reason: 
             top_up=row,
             created_by=user,
             credit_cents=credit_cents,
-            fee_cents=refundable_fee_cents(row) if with_fee else 0,
+            fee_cents=row.fee_left_cents if with_fee else 0,
             reason=reason,
         )
         ledger.refund(
@@ -137,11 +129,11 @@ def _end(refund: Refund, *, is_paid: bool, error: str = "", stripe_id: str | Non
 
 def _note_outside(top_up: TopUp, found: client.Refund) -> None:
     with transaction.atomic():
-        row = TopUp.objects.select_for_update(of=("self",)).select_related("organization").get(pk=top_up.pk)
+        row = TopUp.objects.locked(top_up.pk)
         if Refund.objects.filter(stripe_refund=found.id).exists():
             return
-        credit = min(found.amount, max(row.credit_cents - row.returned_cents, 0))
-        fee = min(found.amount - credit, refundable_fee_cents(row))
+        credit = min(found.amount, row.credit_left_cents)
+        fee = min(found.amount - credit, row.fee_left_cents)
         if not credit:
             return
         refund = Refund.objects.create(
