@@ -1,91 +1,17 @@
 """Every setting of Turnpike. Values come from the environment; NAME_FILE names a file that holds the value of NAME."""
 
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
+
+from gateway.configured import amount, broker, database, identity, percent, watched
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
-
-
-def watched(url: str) -> str:
-    """A server that vanished without a word is noticed within half a minute; what the URL says itself stands."""
-    if not url:
-        return ""
-    watch: dict[str, Any] = {
-        "keepalives_idle": "10",
-        "keepalives_interval": "5",
-        "keepalives_count": "3",
-        "tcp_user_timeout": "20000",
-    }
-    return make_conninfo("", **(watch | conninfo_to_dict(url)))
-
-
-def database(url: str) -> dict[str, Any]:
-    """Django's DATABASES entry for a libpq URL or conninfo string; unix sockets and TLS options are libpq's."""
-    info = {name: str(value) for name, value in conninfo_to_dict(url).items()}
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        # Both Django and the till must mean the same database, so it has to be named.
-        "NAME": info.pop("dbname", ""),
-        "USER": info.pop("user", ""),
-        "PASSWORD": info.pop("password", ""),
-        "HOST": info.pop("host", ""),
-        "PORT": info.pop("port", ""),
-        "OPTIONS": {"connect_timeout": "5", **info},
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }
-
-
-def nano(usd: str) -> int:
-    """nano-USD."""
-    try:
-        amount = Decimal(usd) * 10**9
-    except InvalidOperation:
-        raise ImproperlyConfigured(f"SIGNUP_CREDIT is not an amount of USD: {usd!r}") from None
-    if not amount.is_finite() or amount < 0 or amount % 1:
-        raise ImproperlyConfigured("SIGNUP_CREDIT must be an amount of USD from 0 up, with at most 9 decimals.")
-    return int(amount)
-
-
-def cents(name: str, usd: str) -> int:
-    try:
-        amount = Decimal(usd) * 100
-    except InvalidOperation:
-        raise ImproperlyConfigured(f"{name} is not an amount of USD.") from None
-    if not amount.is_finite() or amount < 0 or amount % 1:
-        raise ImproperlyConfigured(f"{name} must be an amount of USD from 0 up, in whole cents.")
-    return int(amount)
-
-
-def percent(name: str, text: str) -> Decimal:
-    try:
-        share = Decimal(text)
-    except InvalidOperation:
-        raise ImproperlyConfigured(f"{name} is not a number.") from None
-    if not 0 <= share <= 100:
-        raise ImproperlyConfigured(f"{name} must be from 0 to 100.")
-    return share
-
-
-def identity(name: str, text: str) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        raise ImproperlyConfigured(f"{name} is not the id of an organization (its page Settings shows it).") from None
-
-
-def broker(url: str) -> str:
-    """Kombu's spelling of a Redis URL: unix sockets have another scheme and name the database otherwise."""
-    return url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
-
 
 # Where it runs
 DEBUG = env.bool("DEBUG", default=False)
@@ -173,7 +99,7 @@ AUTH_PASSWORD_VALIDATORS = [
 SIGNUP = env.str("SIGNUP", default="open")
 if SIGNUP not in ("open", "invite", "closed"):
     raise ImproperlyConfigured("SIGNUP must be open, invite or closed.")
-SIGNUP_CREDIT_NANO = nano(env.str("SIGNUP_CREDIT", default="0"))
+SIGNUP_CREDIT_NANO = amount("SIGNUP_CREDIT", env.str("SIGNUP_CREDIT", default="0"), decimals=9)
 # Who pays for visitors of the playground; without it they are asked to sign up.
 VISITORS_ORGANIZATION = identity("VISITORS_ORGANIZATION", env.str("VISITORS_ORGANIZATION", default=""))
 AUTHENTICATION_BACKENDS = [
@@ -229,11 +155,11 @@ if STRIPE_SECRET_KEY and not STRIPE_SECRET_KEY.startswith(("sk_", "rk_")):
     raise ImproperlyConfigured("STRIPE_SECRET_KEY must be a secret or restricted key (sk_… or rk_…).")
 if STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRET:
     raise ImproperlyConfigured("STRIPE_SECRET_KEY needs STRIPE_WEBHOOK_SECRET: without it anybody could send events.")
-TOPUP_MIN_CENTS = cents("TOPUP_MIN", env.str("TOPUP_MIN", default="5"))
-TOPUP_MAX_CENTS = cents("TOPUP_MAX", env.str("TOPUP_MAX", default="10000"))
+TOPUP_MIN_CENTS = amount("TOPUP_MIN", env.str("TOPUP_MIN", default="5"), decimals=2)
+TOPUP_MAX_CENTS = amount("TOPUP_MAX", env.str("TOPUP_MAX", default="10000"), decimals=2)
 TOPUP_FEE_PERCENT = percent("TOPUP_FEE_PERCENT", env.str("TOPUP_FEE_PERCENT", default="0"))
-TOPUP_FEE_FIXED_CENTS = cents("TOPUP_FEE_FIXED", env.str("TOPUP_FEE_FIXED", default="0"))
-TOPUP_FEE_MIN_CENTS = cents("TOPUP_FEE_MIN", env.str("TOPUP_FEE_MIN", default="0"))
+TOPUP_FEE_FIXED_CENTS = amount("TOPUP_FEE_FIXED", env.str("TOPUP_FEE_FIXED", default="0"), decimals=2)
+TOPUP_FEE_MIN_CENTS = amount("TOPUP_FEE_MIN", env.str("TOPUP_FEE_MIN", default="0"), decimals=2)
 # Stripe takes no payment below 50 cents, and none of more than 999,999.99 USD.
 if not 50 <= TOPUP_MIN_CENTS <= TOPUP_MAX_CENTS <= 50_000_000:
     raise ImproperlyConfigured("TOPUP_MIN must be 0.50 at least, and TOPUP_MAX no less than that and 500000 at most.")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from gateway.configured import watched
 from gateway.local import environment, secret_values
-from gateway.settings import watched
 
 
 @pytest.fixture
