@@ -140,7 +140,7 @@ def test_who_made_it_and_left_is_not_told(sent: Any, key: ApiKey, bob: User) -> 
         ("daily", date(2026, 11, 25)),
         ("weekly", date(2026, 11, 23)),
         ("monthly", date(2026, 11, 1)),
-        ("", alerts.ALL_TIME),
+        ("", budgets.ALL_TIME),
     ],
 )
 def test_windows(reset: str, began: date) -> None:
