@@ -3,9 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db import connections
+from django.test import Client
 
 from tests import isolation
 from tests.services import TEMPLATE, Product, Servers, running
@@ -25,6 +29,22 @@ def servers() -> Iterator[Servers]:
 def django_db_modify_db_settings(servers: Servers) -> None:
     """pytest-django's database is a copy of the migrated one."""
     connections["default"].settings_dict["TEST"]["TEMPLATE"] = TEMPLATE
+
+
+@pytest.fixture
+def root(db: None) -> Client:
+    """A superuser's browser."""
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("root@example.com"))
+    return client
+
+
+@pytest.fixture
+def at_ease(db: None, settings: Any) -> None:
+    """Nothing counted by limits yet; hashing that takes no time; links that lead to turnpike.example."""
+    cache.clear()
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.PUBLIC_URL = "https://turnpike.example"
 
 
 @pytest.fixture

@@ -17,12 +17,6 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def root(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("root@example.com"))
-    return client
-
-
-@pytest.fixture
 def alice() -> User:
     return User.objects.create_user("alice@example.com", name="Alice")
 

@@ -94,12 +94,6 @@ def fill(numbers: range) -> None:
         things(number)
 
 
-@pytest.fixture
-def root(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("root@example.com"))
-    return client
-
-
 def counts(root: Client) -> Iterator[tuple[str, int, int]]:
     """Of each list: its name, rows in its table, queries."""
     for model in admin.site._registry:

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent
 from providers.importer import import_catalogue
 from providers.models import Credential, Model, Price, Provider
 from tests.gateway.conftest import catalogue
@@ -14,12 +14,6 @@ from tests.gateway.conftest import catalogue
 pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
 SECRET = "sk-not-to-be-kept-0000"
-
-
-@pytest.fixture
-def root(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("root@example.com"))
-    return client
 
 
 @pytest.fixture

@@ -30,12 +30,6 @@ READ_ONLY = LISTS[2:]
 
 
 @pytest.fixture
-def root(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("root@example.com"))
-    return client
-
-
-@pytest.fixture
 def acme() -> Organization:
     """Has 10 USD, a member, a key of which 2 USD were used, an open hold and a generation."""
     return make("Acme")

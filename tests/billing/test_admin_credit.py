@@ -30,12 +30,6 @@ def acme(db: None) -> Organization:
     return organization
 
 
-@pytest.fixture
-def root(client: Client, db: None) -> Client:
-    client.force_login(User.objects.create_superuser("root@example.com"))
-    return client
-
-
 def page(organization: Organization) -> str:
     return reverse("admin:accounts_organization_credit", args=[organization.pk])
 

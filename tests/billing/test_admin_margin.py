@@ -21,12 +21,6 @@ KINDS = ("prompt", "completion", "reasoning", "cached")
 TODAY = datetime.now(UTC).date()
 
 
-@pytest.fixture
-def root(client: Client, db: None) -> Client:
-    client.force_login(User.objects.create_superuser("root@example.com"))
-    return client
-
-
 def used(organization: UUID, day: date = TODAY, **fields: Any) -> None:
     given: dict[str, Any] = dict.fromkeys(("list_charge", *(f"{kind}_tokens" for kind in KINDS)), 0)
     given |= {"model": "acme/one", "provider": "acme", "provider_name": "Acme", "requests": 3, "errors": 1}

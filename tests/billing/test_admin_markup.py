@@ -21,12 +21,6 @@ def acme(db: None) -> Organization:
     return organization
 
 
-@pytest.fixture
-def root(client: Client, db: None) -> Client:
-    client.force_login(User.objects.create_superuser("root@example.com"))
-    return client
-
-
 def test_a_markup_is_added_changed_and_removed_with_events(root: Client, acme: Organization) -> None:
     root.post(ADD, {"organization": str(acme.pk), "model": "acme/one", "percent": "5.5"})
     found = Markup.objects.get()

@@ -16,16 +16,9 @@ from django.test import Client
 
 from accounts.models import AuditEvent, User
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("at_ease")]
 
 PASSWORD = "corridor-lantern-42"
-
-
-@pytest.fixture(autouse=True)
-def settled(db: None, settings: Any) -> None:
-    cache.clear()
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.PUBLIC_URL = "https://turnpike.example"
 
 
 @pytest.fixture

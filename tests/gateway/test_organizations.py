@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.core import mail
-from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -18,17 +17,10 @@ from accounts.organizations import MembershipError
 from billing.models import Wallet
 from tests.services import Servers, manage
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("at_ease")]
 
 Role = Membership.Role
 PASSWORD = "corridor-lantern-42"
-
-
-@pytest.fixture(autouse=True)
-def settled(db: None, settings: Any) -> None:
-    cache.clear()
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.PUBLIC_URL = "https://turnpike.example"
 
 
 @pytest.fixture

@@ -16,18 +16,10 @@ from billing.models import LedgerTransaction, Wallet
 from gateway.pages import invitations, welcome
 from gateway.pages.limits import View, limited
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("at_ease")]
 
 PASSWORD = "corridor-lantern-42"
 FORMS = ["/login", "/signup", "/password/reset"]
-
-
-@pytest.fixture(autouse=True)
-def settled(db: None, settings: Any) -> None:
-    """Nothing counted by limits yet; hashing that takes no time."""
-    cache.clear()
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.PUBLIC_URL = "https://turnpike.example"
 
 
 def last_mail() -> EmailMessage:

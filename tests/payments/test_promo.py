@@ -24,15 +24,8 @@ def _no_limits() -> None:
 
 
 @pytest.fixture
-def operator(db: None) -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator@example.com"))
-    return client
-
-
-@pytest.fixture
-def code(operator: Client) -> PromoCode:
-    response = operator.post("/admin/billing/promocode/add/", ADD)
+def code(root: Client) -> PromoCode:
+    response = root.post("/admin/billing/promocode/add/", ADD)
     assert response.status_code == 302, response.context["adminform"].form.errors
     return PromoCode.objects.get()
 
@@ -107,19 +100,19 @@ def test_in_one_transaction(code: PromoCode, organization: Organization, alice: 
     [{"code": "a b"}, {"code": "abc"}, {"amount_nano": "0"}, {"amount_nano": "-1"}, {"max_uses": "-1"}],
     ids=str,
 )
-def test_the_admin_refuses(operator: Client, fields: dict[str, str]) -> None:
-    assert operator.post("/admin/billing/promocode/add/", {**ADD, **fields}).status_code == 200
+def test_the_admin_refuses(root: Client, fields: dict[str, str]) -> None:
+    assert root.post("/admin/billing/promocode/add/", {**ADD, **fields}).status_code == 200
     assert not PromoCode.objects.exists()
 
 
-def test_the_admin_changes_what_has_not_been_promised(operator: Client, code: PromoCode, browser: Client) -> None:
+def test_the_admin_changes_what_has_not_been_promised(root: Client, code: PromoCode, browser: Client) -> None:
     redeem(browser, code.code)
     path = f"/admin/billing/promocode/{code.pk}/change/"
     rest = {"redemptions-TOTAL_FORMS": "0", "redemptions-INITIAL_FORMS": "0"}
-    assert operator.post(path, {**rest, "max_uses": "0"}).status_code == 200
+    assert root.post(path, {**rest, "max_uses": "0"}).status_code == 200
     given = {**rest, "max_uses": "9", "is_disabled": "on", "amount_nano": "99", "code": "OTHER"}
-    assert operator.post(path, given).status_code == 302
+    assert root.post(path, given).status_code == 302
     code.refresh_from_db()
     assert (code.max_uses, code.uses, code.amount_nano, code.is_disabled) == (9, 1, 5 * 10**9, True)
-    assert operator.post(f"/admin/billing/promocode/{code.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert root.post(f"/admin/billing/promocode/{code.pk}/delete/", {"post": "yes"}).status_code == 403
     assert AuditEvent.objects.filter(target_type="billing.promocode").count() == 2

@@ -27,13 +27,6 @@ def _book_agrees(db: None) -> Iterator[None]:
     verified()
 
 
-@pytest.fixture
-def operator(db: None) -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator@example.com"))
-    return client
-
-
 def spend(top_up: TopUp, cents: int) -> None:
     """As the till leaves it."""
     amount, now = cents * NANO_PER_CENT, timezone.now()
@@ -44,16 +37,16 @@ def spend(top_up: TopUp, cents: int) -> None:
     wallet.update(spent=amount, unposted_charge=amount)
 
 
-def ask(operator: Client, top_up: TopUp, amount: str = "4.00", **fields: str) -> Any:
+def ask(root: Client, top_up: TopUp, amount: str = "4.00", **fields: str) -> Any:
     """The form as it is shown, filled in."""
     path = f"/admin/billing/topup/{top_up.pk}/refund/"
-    token = re.search(r'name="token" value="([^"]+)"', operator.get(path).content.decode())
+    token = re.search(r'name="token" value="([^"]+)"', root.get(path).content.decode())
     given = {"amount": amount, "reason": "asked for", "token": token[1] if token else "", **fields}
-    return operator.post(path, given, follow=True)
+    return root.post(path, given, follow=True)
 
 
-def test_part_of_a_payment(stripe: Stripe, paid: TopUp, operator: Client) -> None:
-    shown = ask(operator, paid).content.decode()
+def test_part_of_a_payment(stripe: Stripe, paid: TopUp, root: Client) -> None:
+    shown = ask(root, paid).content.decode()
     assert "$4.00 refunded" in shown
     refund = Refund.objects.get()
     assert (refund.status, refund.credit_cents) == ("paid", 400)
@@ -64,52 +57,52 @@ def test_part_of_a_payment(stripe: Stripe, paid: TopUp, operator: Client) -> Non
     assert AuditEvent.objects.get(target_id=str(refund.pk)).details["amount"] == "$4.00"
 
 
-def test_with_the_fee(stripe: Stripe, browser: Client, buy: Any, operator: Client, settings: Any) -> None:
+def test_with_the_fee(stripe: Stripe, browser: Client, buy: Any, root: Client, settings: Any) -> None:
     settings.TOPUP_FEE_FIXED_CENTS = 50
     top_up = buy(browser)
     stripe.pay(top_up.stripe_session)
     browser.get(f"/credits/top-ups/{top_up.pk}")
-    ask(operator, top_up, "10.00", with_fee="on")
+    ask(root, top_up, "10.00", with_fee="on")
     assert next(iter(stripe.rows["refunds"].values()))["amount"] == 1050
     assert accounts(top_up.organization) == {}
 
 
 @pytest.mark.parametrize("amount", ["10.01", "0", "-1", "0.001", "x", "NaN", ""])
-def test_more_than_was_paid_or_nothing(stripe: Stripe, paid: TopUp, operator: Client, amount: str) -> None:
-    assert ask(operator, paid, amount).context["form"].errors["amount"]
+def test_more_than_was_paid_or_nothing(stripe: Stripe, paid: TopUp, root: Client, amount: str) -> None:
+    assert ask(root, paid, amount).context["form"].errors["amount"]
     assert not Refund.objects.exists()
     assert stripe.count("/v1/refunds") == 0
 
 
-def test_no_more_than_is_left_of_it(stripe: Stripe, paid: TopUp, operator: Client) -> None:
-    ask(operator, paid, "6.00")
-    assert ask(operator, paid, "4.01").context["form"].errors["amount"]
-    ask(operator, paid, "4.00")
+def test_no_more_than_is_left_of_it(stripe: Stripe, paid: TopUp, root: Client) -> None:
+    ask(root, paid, "6.00")
+    assert ask(root, paid, "4.01").context["form"].errors["amount"]
+    ask(root, paid, "4.00")
     assert credit_cents(paid.organization) == 0
     assert stripe.count("/v1/refunds") == 2
 
 
-def test_no_more_than_is_unspent(stripe: Stripe, paid: TopUp, operator: Client) -> None:
+def test_no_more_than_is_unspent(stripe: Stripe, paid: TopUp, root: Client) -> None:
     spend(paid, 700)
-    response = ask(operator, paid, "3.01")
+    response = ask(root, paid, "3.01")
     assert "The wallet has 3.00 USD" in response.content.decode()
     assert not Refund.objects.exists()
-    ask(operator, paid, "3.00")
+    ask(root, paid, "3.00")
     assert Wallet.objects.get().spendable == 0
 
 
-def test_a_form_sent_twice_refunds_once(stripe: Stripe, paid: TopUp, operator: Client) -> None:
+def test_a_form_sent_twice_refunds_once(stripe: Stripe, paid: TopUp, root: Client) -> None:
     token = str(uuid7())
     for _ in range(2):
-        ask(operator, paid, token=token)
+        ask(root, paid, token=token)
     assert credit_cents(paid.organization) == 600
     assert stripe.count("/v1/refunds") == 1
 
 
-def test_refused_by_stripe_is_credit_again(stripe: Stripe, paid: TopUp, operator: Client) -> None:
+def test_refused_by_stripe_is_credit_again(stripe: Stripe, paid: TopUp, root: Client) -> None:
     """All of it was paid back at Stripe, and nobody told us yet."""
     stripe.put("refunds", id="re_x", status="failed", amount=1000, payment_intent=paid.stripe_intent, currency="usd")
-    shown = ask(operator, paid).content.decode()
+    shown = ask(root, paid).content.decode()
     assert "Stripe refused" in shown
     assert Refund.objects.get().status == "refused"
     assert credit_cents(paid.organization) == 1000
@@ -117,10 +110,10 @@ def test_refused_by_stripe_is_credit_again(stripe: Stripe, paid: TopUp, operator
     assert list(kinds) == ["top_up", "refund", "refund_refused"]
 
 
-def test_without_an_answer_it_is_asked_again_and_paid_once(stripe: Stripe, paid: TopUp, operator: Client) -> None:
+def test_without_an_answer_it_is_asked_again_and_paid_once(stripe: Stripe, paid: TopUp, root: Client) -> None:
     """Stripe has done it, and its answers are lost: the work is found by what we wrote into it."""
     stripe.fail("/v1/refunds", 0, 0, 0)
-    assert "has not answered" in ask(operator, paid).content.decode()
+    assert "has not answered" in ask(root, paid).content.decode()
     assert Refund.objects.get().status == "taken"
     assert credit_cents(paid.organization) == 600
     # A day later, Stripe has forgotten our key.
@@ -131,9 +124,9 @@ def test_without_an_answer_it_is_asked_again_and_paid_once(stripe: Stripe, paid:
     assert accounts(paid.organization) == {"wallet": 600, "payment_clearing": -600}
 
 
-def test_stripe_down_and_back(stripe: Stripe, paid: TopUp, operator: Client) -> None:
+def test_stripe_down_and_back(stripe: Stripe, paid: TopUp, root: Client) -> None:
     stripe.fail("/v1/refunds", 500, 500, 500)
-    ask(operator, paid)
+    ask(root, paid)
     assert credit_cents(paid.organization) == 600
     for _ in range(2):
         refunds.pay_waiting(Refund.objects.filter(status="taken"))
@@ -141,8 +134,8 @@ def test_stripe_down_and_back(stripe: Stripe, paid: TopUp, operator: Client) -> 
     assert len(stripe.rows["refunds"]) == 1
 
 
-def test_sent_back_by_the_bank_days_later(stripe: Stripe, paid: TopUp, operator: Client) -> None:
-    ask(operator, paid)
+def test_sent_back_by_the_bank_days_later(stripe: Stripe, paid: TopUp, root: Client) -> None:
+    ask(root, paid)
     (sent,) = stripe.rows["refunds"].values()
     sent["status"], sent["failure_reason"] = "failed", "expired_or_canceled_card"
     for _ in range(2):
@@ -207,20 +200,20 @@ def test_it_needs_the_permission(stripe: Stripe, paid: TopUp) -> None:
     assert (page.status_code, b"/refund/" in page.content) == (200, False)
 
 
-def test_an_unpaid_one_is_not_refunded(stripe: Stripe, browser: Client, buy: Any, operator: Client) -> None:
+def test_an_unpaid_one_is_not_refunded(stripe: Stripe, browser: Client, buy: Any, root: Client) -> None:
     top_up = buy(browser)
-    shown = ask(operator, top_up).content.decode()
+    shown = ask(root, top_up).content.decode()
     assert "can be refunded" in shown
     assert not Refund.objects.exists()
 
 
 @pytest.mark.parametrize("model", ["topup", "refund", "dispute", "stripeevent", "promocode", "billingprofile"])
-def test_the_admin_lists_them(stripe: Stripe, paid: TopUp, operator: Client, model: str) -> None:
-    ask(operator, paid)
+def test_the_admin_lists_them(stripe: Stripe, paid: TopUp, root: Client, model: str) -> None:
+    ask(root, paid)
     send(
         stripe.event("charge.dispute.created", stripe.dispute(stripe.rows["payment_intents"][paid.stripe_intent or ""]))
     )
-    page = operator.get(f"/admin/billing/{model}/?q=a")
+    page = root.get(f"/admin/billing/{model}/?q=a")
     assert page.status_code == 200
-    for row in operator.get(f"/admin/billing/{model}/").context["cl"].result_list:
-        assert operator.get(f"/admin/billing/{model}/{row.pk}/change/").status_code == 200
+    for row in root.get(f"/admin/billing/{model}/").context["cl"].result_list:
+        assert root.get(f"/admin/billing/{model}/{row.pk}/change/").status_code == 200
