@@ -1,10 +1,11 @@
 """One product for the whole folder: Alice is funded, Charlie is an outsider, three providers are scripted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from openai import AsyncOpenAI, OpenAI
 
 from tests import upstream
 from tests.services import Product, Servers, running
@@ -83,6 +84,18 @@ def script(provider: Upstream) -> Iterator[Upstream]:
 @pytest.fixture
 def api(shared: Product, alice: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"{shared.url}/api/v1", headers={"Authorization": f"Bearer {alice}"}) as client:
+        yield client
+
+
+@pytest.fixture
+def sdk(shared: Product, alice: str, script: Upstream) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{shared.url}/api/v1", api_key=alice, max_retries=0, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_sdk(shared: Product, alice: str, script: Upstream) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=f"{shared.url}/api/v1", api_key=alice, max_retries=0, timeout=30) as client:
         yield client
 
 

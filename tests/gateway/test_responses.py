@@ -1,7 +1,7 @@
 """POST /api/v1/responses, raw and through the official `openai` package."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,7 +10,6 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from gateway.skins.responses import Responses
-from tests.services import Product
 from tests.upstream import ANSWER, Upstream, chunk, failure, text_reply, text_stream
 
 pytestmark = pytest.mark.thorough
@@ -33,18 +32,6 @@ def say(api: httpx.Client, script: Upstream) -> Say:
         return api.post("/responses", json={"model": "acme/one", "input": input, **fields}, timeout=30)
 
     return post
-
-
-@pytest.fixture
-def client(shared: Product, alice: str, script: Upstream) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{shared.url}/api/v1", api_key=alice, max_retries=0, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(shared: Product, alice: str, script: Upstream) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{shared.url}/api/v1", api_key=alice, max_retries=0, timeout=30) as client:
-        yield client
 
 
 def events(response: httpx.Response) -> list[dict[str, Any]]:
@@ -215,46 +202,46 @@ def test_an_error_in_the_middle_is_a_failed_response(say: Say, script: Upstream)
     assert last["response"]["error_type"] == "provider_unavailable"
 
 
-def test_the_sdk_plain(client: OpenAI) -> None:
-    found = client.responses.create(model="acme/one", input="Hi")
+def test_the_sdk_plain(sdk: OpenAI) -> None:
+    found = sdk.responses.create(model="acme/one", input="Hi")
     assert (found.output_text, found.status) == (ANSWER, "completed")
     assert found.usage is not None
     assert found.usage.total_tokens == 14
 
 
-async def test_the_sdk_plain_async(async_client: AsyncOpenAI) -> None:
-    assert (await async_client.responses.create(model="acme/one", input="Hi")).output_text == ANSWER
+async def test_the_sdk_plain_async(async_sdk: AsyncOpenAI) -> None:
+    assert (await async_sdk.responses.create(model="acme/one", input="Hi")).output_text == ANSWER
 
 
-def test_the_sdk_streaming(client: OpenAI, script: Upstream) -> None:
+def test_the_sdk_streaming(sdk: OpenAI, script: Upstream) -> None:
     steps = [chunk({"reasoning_content": "hm"}), *text_stream()]
     script.script("one-primary", steps)
-    with client.responses.stream(model="acme/one", input="Hi") as stream:
+    with sdk.responses.stream(model="acme/one", input="Hi") as stream:
         text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
         final = stream.get_final_response()
     assert final.output_text == text == ANSWER.replace(" ", "")
     assert [item.type for item in final.output] == ["reasoning", "message"]
 
 
-async def test_the_sdk_streaming_async(async_client: AsyncOpenAI) -> None:
-    async with async_client.responses.stream(model="acme/one", input="Hi") as stream:
+async def test_the_sdk_streaming_async(async_sdk: AsyncOpenAI) -> None:
+    async with async_sdk.responses.stream(model="acme/one", input="Hi") as stream:
         assert (await stream.get_final_response()).output_text == ANSWER.replace(" ", "")
 
 
-def test_the_sdk_streams_tool_calls(client: OpenAI, script: Upstream) -> None:
+def test_the_sdk_streams_tool_calls(sdk: OpenAI, script: Upstream) -> None:
     opening = {"index": 0, "id": "call_a", "type": "function", "function": {"name": "weather", "arguments": ""}}
     pieces = [{"index": 0, "function": {"arguments": text}} for text in ('{"city":', '"Rome"}')]
     steps = [chunk({"tool_calls": [call]}) for call in (opening, *pieces)]
     script.script("one-primary", [*steps, chunk({}, "tool_calls"), {"done": True}])
-    with client.responses.stream(model="acme/one", input="Hi", tools=[TOOL]) as stream:
+    with sdk.responses.stream(model="acme/one", input="Hi", tools=[TOOL]) as stream:
         (item,) = stream.get_final_response().output
     assert item.type == "function_call"
     assert (item.call_id, item.arguments) == ("call_a", '{"city":"Rome"}')
 
 
-def test_the_sdk_raises_typed_errors(client: OpenAI, script: Upstream) -> None:
+def test_the_sdk_raises_typed_errors(sdk: OpenAI, script: Upstream) -> None:
     with pytest.raises(openai.AuthenticationError):
-        client.with_options(api_key="sk-wrong").responses.create(model="acme/one", input="Hi")
+        sdk.with_options(api_key="sk-wrong").responses.create(model="acme/one", input="Hi")
     script.script("one-primary", failure(429, "slow down"))
     with pytest.raises(openai.RateLimitError, match="slow down"):
-        client.responses.create(model="acme/one", input="Hi")
+        sdk.responses.create(model="acme/one", input="Hi")

@@ -2,7 +2,6 @@
 
 import base64
 import struct
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -27,18 +26,6 @@ def vectors(encoded: bool = False, *, count: int = 2) -> list[dict[str, Any]]:
 
     data = [{"object": "embedding", "index": at, "embedding": vector(NUMBERS[at])} for at in range(count)]
     return [{"reply": {"object": "list", "data": data, "usage": {"prompt_tokens": 1000, "total_tokens": 1000}}}]
-
-
-@pytest.fixture
-def client(shared: Product, alice: str, script: Upstream) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{shared.url}/api/v1", api_key=alice, max_retries=0, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(shared: Product, alice: str, script: Upstream) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(base_url=f"{shared.url}/api/v1", api_key=alice, max_retries=0, timeout=30) as client:
-        yield client
 
 
 # Completions
@@ -95,24 +82,24 @@ def test_a_bad_field_of_a_prompt_is_named(api: httpx.Client, fields: dict[str, A
     assert said in response.json()["error"]["message"]
 
 
-def test_the_sdk_completes(client: OpenAI, script: Upstream) -> None:
-    assert client.completions.create(**TEXT).choices[0].text == ANSWER
-    text = "".join(one.choices[0].text for one in client.completions.create(**TEXT, stream=True))
+def test_the_sdk_completes(sdk: OpenAI, script: Upstream) -> None:
+    assert sdk.completions.create(**TEXT).choices[0].text == ANSWER
+    text = "".join(one.choices[0].text for one in sdk.completions.create(**TEXT, stream=True))
     assert text == ANSWER.replace(" ", "")
     script.script(
         "one-primary", [*text_stream()[:2], {"sleep": 0.2}, {"chunk": {"error": {"message": "it fell over"}}}]
     )
     with pytest.raises(openai.APIError, match="it fell over"):
-        list(client.completions.create(**TEXT, stream=True))
+        list(sdk.completions.create(**TEXT, stream=True))
 
 
-async def test_the_sdk_completes_async(async_client: AsyncOpenAI, script: Upstream) -> None:
-    assert (await async_client.completions.create(**TEXT)).choices[0].text == ANSWER
-    stream = await async_client.completions.create(**TEXT, stream=True)
+async def test_the_sdk_completes_async(async_sdk: AsyncOpenAI, script: Upstream) -> None:
+    assert (await async_sdk.completions.create(**TEXT)).choices[0].text == ANSWER
+    stream = await async_sdk.completions.create(**TEXT, stream=True)
     assert "".join([one.choices[0].text async for one in stream]) == ANSWER.replace(" ", "")
     script.script("one-primary", failure(500))
     with pytest.raises(openai.InternalServerError):
-        await async_client.completions.create(**TEXT)
+        await async_sdk.completions.create(**TEXT)
 
 
 def test_reasoning_beside_text(api: httpx.Client, script: Upstream) -> None:
@@ -224,17 +211,17 @@ def test_a_bad_field_of_embeddings_is_named(api: httpx.Client, fields: dict[str,
     assert said in response.json()["error"]["message"]
 
 
-def test_the_sdk_embeds(client: OpenAI, script: Upstream) -> None:
+def test_the_sdk_embeds(sdk: OpenAI, script: Upstream) -> None:
     script.script("vectors-primary", vectors())
-    found = client.embeddings.create(model="acme/vectors", input=["a", "b"])
+    found = sdk.embeddings.create(model="acme/vectors", input=["a", "b"])
     assert [one.embedding for one in found.data] == NUMBERS
     assert found.usage.prompt_tokens == 1000
     script.script("vectors-primary", failure(429, "slow down"))
     with pytest.raises(openai.RateLimitError, match="slow down"):
-        client.embeddings.create(model="acme/vectors", input="a")
+        sdk.embeddings.create(model="acme/vectors", input="a")
 
 
-async def test_the_sdk_embeds_async(async_client: AsyncOpenAI, script: Upstream) -> None:
+async def test_the_sdk_embeds_async(async_sdk: AsyncOpenAI, script: Upstream) -> None:
     script.script("vectors-primary", vectors(encoded=True))
-    found = await async_client.embeddings.create(model="acme/vectors", input=["a", "b"])
+    found = await async_sdk.embeddings.create(model="acme/vectors", input=["a", "b"])
     assert [one.embedding for one in found.data] == NUMBERS
