@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
@@ -24,8 +24,13 @@ TIMEOUT_S = (5, 20)
 Answer = TypeVar("Answer", bound=Struct)
 
 
-class Intent(Struct, frozen=True):
+class Named(Struct, frozen=True):
+    """Anything that Stripe knows by an id."""
+
     id: str
+
+
+class Intent(Named, frozen=True):
     status: str
     amount: int
     currency: str
@@ -34,15 +39,12 @@ class Intent(Struct, frozen=True):
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-class Setup(Struct, frozen=True):
-    id: str
+class Setup(Named, frozen=True):
     status: str
-    customer: str | None = None
     payment_method: str | None = None
 
 
-class Session(Struct, frozen=True):
-    id: str
+class Session(Named, frozen=True):
     mode: str
     payment_status: str
     status: str | None = None
@@ -62,42 +64,27 @@ class Card(Struct, frozen=True):
     exp_year: int
 
 
-class Method(Struct, frozen=True):
-    id: str
-    type: str
+class Method(Named, frozen=True):
     customer: str | None = None
     card: Card | None = None
 
 
-class Refund(Struct, frozen=True):
-    id: str
+class Refund(Named, frozen=True):
     amount: int
-    currency: str
-    payment_intent: str | None = None
     status: str | None = None
     failure_reason: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-class Dispute(Struct, frozen=True):
-    id: str
+class Dispute(Named, frozen=True):
     amount: int
-    currency: str
     status: str
     payment_intent: str | None = None
     reason: str = ""
 
 
-class Created(Struct, frozen=True):
-    id: str
-
-
-class Refunds(Struct, frozen=True):
-    data: list[Refund]
-
-
-class Intents(Struct, frozen=True):
-    data: list[Intent]
+class Listed(Struct, Generic[Answer], frozen=True):
+    data: list[Answer]
 
 
 def is_enabled() -> bool:
@@ -106,7 +93,7 @@ def is_enabled() -> bool:
 
 def create_customer(organization_id: UUID, *, name: str, email: str) -> str:
     params = {"name": name, "email": email, "metadata": {"organization": str(organization_id)}}
-    return _post("/v1/customers", params, Created, key=f"customer:{organization_id}").id
+    return _post("/v1/customers", params, Named, key=f"customer:{organization_id}").id
 
 
 def create_session(params: dict[str, Any], *, key: str | None = None) -> Session:
@@ -127,7 +114,7 @@ def intent(id: str) -> Intent:
 
 def intents(customer: str) -> list[Intent]:
     """The customer's latest."""
-    return _get("/v1/payment_intents", Intents, {"customer": customer, "limit": 100}).data
+    return _get("/v1/payment_intents", Listed[Intent], {"customer": customer, "limit": 100}).data
 
 
 def cancel_intent(id: str) -> Intent:
@@ -143,7 +130,7 @@ def method(id: str) -> Method:
 
 
 def detach(id: str) -> None:
-    _post(f"/v1/payment_methods/{_quoted(id)}/detach", {}, Created)
+    _post(f"/v1/payment_methods/{_quoted(id)}/detach", {}, Named)
 
 
 def create_refund(params: dict[str, Any], *, key: str) -> Refund:
@@ -156,7 +143,7 @@ def refund(id: str) -> Refund:
 
 def refunds(intent_id: str) -> list[Refund]:
     """Stripe allows no more than a few of one payment."""
-    return _get("/v1/refunds", Refunds, {"payment_intent": intent_id, "limit": 100}).data
+    return _get("/v1/refunds", Listed[Refund], {"payment_intent": intent_id, "limit": 100}).data
 
 
 def dispute(id: str) -> Dispute:
