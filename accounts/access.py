@@ -116,6 +116,12 @@ def may_create_key(member: Membership, *, is_management: bool = False) -> bool:
     return may(member, Right.MANAGE_KEYS if is_management else Right.MAKE_KEYS)
 
 
+def demand_creation(member: Membership) -> None:
+    """Raises PermissionDenied with a sentence for the page."""
+    if not may_create_key(member):
+        raise PermissionDenied("Your role in this organization does not let you make keys.")
+
+
 def may_change_key(member: Membership, key: ApiKey) -> bool:
     """Developers change the inference keys that they made themselves."""
     is_own = key.created_by_id == member.user_id

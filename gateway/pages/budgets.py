@@ -1,6 +1,5 @@
 """What the organization and each of its members may spend, and have spent."""
 
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -17,27 +16,22 @@ from accounts.models import Every, Membership, Organization
 from accounts.roles import Right
 from billing import budgets
 from billing.budgets import UNUSED
-from billing.money import NANO_PER_USD, usd
+from billing.money import usd
+from gateway.pages.fields import limit_field, nano
 from gateway.pages.organizations import record
+from gateway.pages.paging import row_id
 from gateway.pages.tenant import membership
 
 Budgeted = Organization | Membership
 
 
 class BudgetForm(forms.Form):
-    limit = forms.DecimalField(
-        required=False,
-        min_value=Decimal(0),
-        max_value=Decimal(10**9),
-        decimal_places=9,
-        help_text="Empty is no budget.",
-    )
+    limit = limit_field(help_text="Empty is no budget.")
     reset = forms.ChoiceField(required=False, choices=[("", "for all time"), *Every.choices])
 
     @property
     def nano(self) -> int | None:
-        limit: Decimal | None = self.cleaned_data["limit"]
-        return None if limit is None else int(limit * NANO_PER_USD)
+        return nano(self.cleaned_data["limit"])
 
 
 @login_required
@@ -94,9 +88,7 @@ def set_budget(request: HttpRequest) -> HttpResponse:
 def target_of(member: Membership, chosen: str) -> Budgeted:
     if not chosen:
         return member.organization
-    found = None
-    if chosen.isdecimal() and len(chosen) < 19:
-        found = access.members_of(member.organization_id).filter(pk=int(chosen)).first()
+    found = access.members_of(member.organization_id).filter(pk=row_id(chosen)).first()
     if found is None:
         raise Http404
     return found

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -40,8 +40,7 @@ def authorize(request: HttpRequest) -> HttpResponse:
     if not asked.is_valid():
         return render(request, "pages/authorize_bad.html", {"form": asked}, status=400)
     member = membership(request)
-    if not access.may_create_key(member):
-        raise PermissionDenied("Your role in this organization does not let you make keys.")
+    access.demand_creation(member)
     callback_url = asked.cleaned_data["callback_url"]
     app = codes.origin(callback_url) if callback_url else "An application"
     form = NewKeyForm(request.POST or None, may_manage=False, initial={"name": asked.cleaned_data["key_label"] or app})

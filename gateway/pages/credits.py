@@ -1,14 +1,15 @@
 """Credits: balance, buying, the card, codes, when mail is sent, and the ledger's entries of the wallet."""
 
-from typing import Any, Never
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
+from django.db.models import QuerySet
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -26,9 +27,9 @@ from billing.payments.models import TopUp
 from billing.wallets import wallet_of
 from gateway.pages.credit_forms import AlertForm, AutomaticForm, BuyForm, RedeemForm
 from gateway.pages.limits import limited
+from gateway.pages.paging import page_of
 from gateway.pages.tenant import membership, user_of
 
-PAGE = 50
 # Both are owed to the organization.
 OWN = (LedgerEntry.Account.WALLET, LedgerEntry.Account.PROMOTIONAL)
 
@@ -173,6 +174,7 @@ def redeem(request: HttpRequest) -> HttpResponse:
 def page(request: HttpRequest, member: Membership, **bound: Form) -> HttpResponse:
     """The forms of the page, of which at most one has been sent."""
     profile = profiles.shown_profile(member.organization)
+    shown = page_of(entries(member), request.GET.get("before", ""))
     context: dict[str, Any] = {
         "organization": member.organization,
         "may_pay": access.may(member, Right.PAY),
@@ -185,22 +187,18 @@ def page(request: HttpRequest, member: Membership, **bound: Form) -> HttpRespons
         "redeem": RedeemForm(),
         "wallet": wallet_of(member.organization_id),
         "promotions": promotions(member),
-        **entries(request, member),
+        "entries": shown.rows,
+        "more": shown.more,
+        "is_first": shown.is_first,
         **bound,
     }
     return render(request, "pages/credits.html", context)
 
 
-def entries(request: HttpRequest, member: Membership) -> dict[str, Any]:
-    """Newest first; `before` is the id of the last one shown."""
-    found = access.in_organization(LedgerEntry.objects.filter(account__in=OWN), member.organization_id)
-    found = found.select_related("transaction__top_up").order_by("-id")
-    before = request.GET.get("before", "")
-    if before:
-        found = found.filter(id__lt=int(before) if before.isdecimal() and len(before) < 19 else not_found())
-    shown = list(found[: PAGE + 1])
-    more = shown[PAGE - 1].pk if len(shown) > PAGE else None
-    return {"entries": shown[:PAGE], "more": more, "is_first": not before}
+def entries(member: Membership) -> QuerySet[LedgerEntry]:
+    """Newest first."""
+    own = access.in_organization(LedgerEntry.objects.filter(account__in=OWN), member.organization_id)
+    return own.select_related("transaction__top_up").order_by("-id")
 
 
 def promotions(member: Membership) -> list[Promotion]:
@@ -210,7 +208,7 @@ def promotions(member: Membership) -> list[Promotion]:
 
 def top_up_of(member: Membership, id: UUID) -> TopUp:
     found = access.in_organization(TopUp.objects.select_related("organization"), member.organization_id)
-    return found.filter(pk=id).first() or not_found()
+    return get_object_or_404(found, pk=id)
 
 
 def payer(request: HttpRequest) -> Membership:
@@ -225,7 +223,3 @@ def save(request: HttpRequest, member: Membership, profile: Any, form: Form, cha
         audit.record(request, Verb.UPDATE, profile, organization_id=member.organization_id, details=audit.changes(form))
     messages.success(request, "Saved.")
     return redirect("page-credits")
-
-
-def not_found() -> Never:
-    raise Http404

@@ -18,7 +18,7 @@ from billing import receipts
 from billing.models import LedgerEntry, UsageDay
 from billing.money import AMOUNT, usd
 from billing.payments.models import TopUp
-from gateway.pages.credits import OWN, top_up_of
+from gateway.pages.credits import entries, top_up_of
 from gateway.pages.tenant import membership
 
 MAX_ROWS = 50_000
@@ -43,9 +43,8 @@ def transactions(request: HttpRequest) -> HttpResponse:
     """`from` and `to` are days, both included."""
     member = membership(request)
     first, last = period(request)
-    found = access.in_organization(LedgerEntry.objects.filter(account__in=OWN), member.organization_id)
-    found = found.filter(transaction__created_at__gte=first, transaction__created_at__lt=last)
-    rows = bounded(found.select_related("transaction__top_up").order_by("-id"))
+    found = entries(member).filter(transaction__created_at__gte=first, transaction__created_at__lt=last)
+    rows = bounded(found)
     titles = ("time (UTC)", "transaction", "kind", "credit", "amount (USD)", "reason", "receipt")
     lines = (
         (

@@ -10,6 +10,7 @@ from django.utils import timezone
 from accounts.keys import Limits
 from accounts.models import ApiKey, Every
 from billing.money import NANO_PER_USD
+from gateway.pages.fields import limit_field, nano
 
 MOMENT = "%Y-%m-%dT%H:%M"
 
@@ -20,14 +21,7 @@ class Columns(Limits):
 
 class KeyForm(forms.Form):
     name = forms.CharField(max_length=200)
-    limit = forms.DecimalField(
-        label="Spending limit (USD)",
-        required=False,
-        min_value=Decimal(0),
-        max_value=Decimal(10**9),
-        decimal_places=9,
-        help_text="Empty is no limit.",
-    )
+    limit = limit_field(label="Spending limit (USD)", help_text="Empty is no limit.")
     limit_reset = forms.ChoiceField(
         label="Limit begins anew",
         required=False,
@@ -60,7 +54,7 @@ class KeyForm(forms.Form):
         limit: Decimal | None = found["limit"]
         return {
             "name": found["name"],
-            "limit_nano": None if limit is None else int(limit * NANO_PER_USD),
+            "limit_nano": nano(limit),
             "limit_reset": found["limit_reset"] if limit is not None else "",
             "expires_at": found["expires_at"],
         }

@@ -7,7 +7,6 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -38,8 +37,7 @@ def key_list(request: HttpRequest) -> HttpResponse:
 @limited("create-key", user="30/h")
 def new_key(request: HttpRequest) -> HttpResponse:
     member = membership(request)
-    if not access.may_create_key(member):
-        raise PermissionDenied("Your role in this organization does not let you make keys.")
+    access.demand_creation(member)
     form = NewKeyForm(request.POST or None, may_manage=access.may_create_key(member, is_management=True))
     if not form.is_valid():
         return render(request, "pages/key_new.html", {"form": form})
@@ -47,7 +45,7 @@ def new_key(request: HttpRequest) -> HttpResponse:
         key, token = keys.issue(
             member.organization, created_by=user_of(request), is_management=form.is_management, **form.columns()
         )
-        audit.record(request, Verb.CREATE, key, organization_id=key.organization_id, details={"name": key.name})
+        record(request, Verb.CREATE, key, {"name": key.name})
     return render(request, "pages/key_created.html", {"key": key, "token": token})
 
 
@@ -61,7 +59,7 @@ def quick_key(request: HttpRequest) -> HttpResponse:
     access.demand(member, Right.MAKE_KEYS)
     with transaction.atomic():
         key, token = keys.issue(member.organization, name="Quick start", created_by=user_of(request))
-        audit.record(request, Verb.CREATE, key, organization_id=key.organization_id, details={"name": key.name})
+        record(request, Verb.CREATE, key, {"name": key.name})
     template = "pages/quick_key.html" if request.headers.get("HX-Request") else "pages/key_created.html"
     return render(request, template, {"key": key, "token": token})
 
@@ -77,9 +75,7 @@ def key_detail(request: HttpRequest, hash: str) -> HttpResponse:
         if form.is_valid():
             with transaction.atomic():
                 keys.change(key, {**form.columns(), "is_disabled": form.cleaned_data["is_disabled"]})
-                audit.record(
-                    request, Verb.UPDATE, key, organization_id=key.organization_id, details=audit.changes(form)
-                )
+                record(request, Verb.UPDATE, key, audit.changes(form))
             return redirect("page-keys")
     return render(request, "pages/key.html", {"form": form, **details(member, key)})
 
@@ -92,8 +88,12 @@ def delete_key(request: HttpRequest, hash: str) -> HttpResponse:
     demand_change(member, key)
     with transaction.atomic():
         keys.delete(key)
-        audit.record(request, Verb.DELETE, key, organization_id=key.organization_id, details={"name": key.name})
-    return redirect(reverse("page-keys"))
+        record(request, Verb.DELETE, key, {"name": key.name})
+    return redirect("page-keys")
+
+
+def record(request: HttpRequest, verb: Verb, key: ApiKey, details: dict[str, Any]) -> None:
+    audit.record(request, verb, key, organization_id=key.organization_id, details=details)
 
 
 def key_of(member: Membership, hash: str) -> ApiKey:

@@ -17,7 +17,7 @@ from accounts.models import AuditEvent, Membership
 from accounts.organizations import MembershipError
 from accounts.roles import Right
 from gateway.pages.limits import limited
-from gateway.pages.paging import page_of
+from gateway.pages.paging import page_of, row_id
 from gateway.pages.tenant import choose, forget_choice, membership, user_of
 
 
@@ -80,8 +80,7 @@ def hand_over(request: HttpRequest) -> HttpResponse:
     member = membership(request)
     access.demand(member, Right.OWN)
     others = access.members_of(member.organization_id).exclude(pk=member.pk)
-    chosen = request.POST.get("member", "")
-    heir = others.filter(pk=int(chosen)).first() if chosen.isdecimal() and len(chosen) < 19 else None
+    heir = others.filter(pk=row_id(request.POST.get("member", ""))).first()
     if heir is None or member.organization.is_personal:
         messages.error(request, "Choose a member to hand the organization over to.")
         return redirect("page-organization")

@@ -19,8 +19,14 @@ class Page(Struct, Generic[Row], frozen=True):
 def page_of(rows: QuerySet[Row], before: str) -> Page[Row]:
     """Of rows in falling order of whole ids."""
     if before:
-        if not before.isdecimal() or len(before) >= 19:
+        last = row_id(before)
+        if last is None:
             raise Http404
-        rows = rows.filter(pk__lt=int(before))
+        rows = rows.filter(pk__lt=last)
     found = list(rows[: PAGE + 1])
     return Page(found[:PAGE], str(found[PAGE - 1].pk) if len(found) > PAGE else None, not before)
+
+
+def row_id(text: str) -> int | None:
+    """What is no id of any row is None, rather than an error of PostgreSQL's."""
+    return int(text) if text.isdecimal() and len(text) < 19 else None

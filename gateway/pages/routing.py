@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts import access, audit, policy
 from accounts.audit import Verb
-from accounts.models import Membership, RoutingPolicy
+from accounts.models import ApiKey, Membership, RoutingPolicy
 from accounts.roles import Right
 from gateway.pages.keys import key_of
 from gateway.pages.tenant import membership
@@ -20,14 +20,7 @@ from gateway.routing.forms import RoutingForm
 @require_http_methods(["GET", "POST"])
 def routing(request: HttpRequest) -> HttpResponse:
     member = membership(request)
-    row = policy.of_organization(member.organization_id)
-    form = RoutingForm(request.POST or None, instance=row)
-    if request.method == "POST":
-        access.demand(member, Right.SET_UP)
-        if form.is_valid():
-            save(request, member, form, row)
-            return redirect("page-routing")
-    return render(request, "pages/routing.html", {"form": form, "may_set_up": access.may(member, Right.SET_UP)})
+    return edited(request, member, policy.of_organization(member.organization_id), None)
 
 
 @login_required
@@ -35,13 +28,16 @@ def routing(request: HttpRequest) -> HttpResponse:
 def key_routing(request: HttpRequest, hash: str) -> HttpResponse:
     member = membership(request)
     key = key_of(member, hash)
-    row = policy.of_key(key)
+    return edited(request, member, policy.of_key(key), key)
+
+
+def edited(request: HttpRequest, member: Membership, row: RoutingPolicy, key: ApiKey | None) -> HttpResponse:
     form = RoutingForm(request.POST or None, instance=row)
     if request.method == "POST":
         access.demand(member, Right.SET_UP)
         if form.is_valid():
             save(request, member, form, row)
-            return redirect("page-key-routing", hash=key.hash)
+            return redirect("page-key-routing", hash=key.hash) if key else redirect("page-routing")
     context = {"form": form, "key": key, "may_set_up": access.may(member, Right.SET_UP)}
     return render(request, "pages/routing.html", context)
 
