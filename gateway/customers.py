@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import structs
 
 from billing.markups import Markups, Own
+from gateway.errors import ApiError
 from providers.snapshot import EMPTY, Model, Snapshot
 
 # Of organizations with markups of their own; each set of such markups is a catalogue of its own.
@@ -23,7 +24,9 @@ class Customers:
         self.everybody = self._made({})
 
     def catalogue(self, organization: UUID | None) -> Snapshot:
-        """None is somebody without an account."""
+        """None is somebody without an account. Raises ApiError as long as no catalogue has been read."""
+        if self.everybody is EMPTY:
+            raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
         own = self._markups.of_organizations.get(organization) if organization else None
         if own is None:
             return self.everybody

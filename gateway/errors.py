@@ -200,18 +200,18 @@ def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     return translate(error).response()
 
 
-def is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/")
+def is_api(path: str) -> bool:
+    return path.startswith("/api/")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if is_api(request):
+    if is_api(request.path):
         return ApiError(500, "Internal error.").response()
     return defaults.server_error(request)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if is_api(request):
+    if is_api(request.path):
         return translate(
             exception if isinstance(exception, RequestDataTooBig) else ApiError(400, "Bad request.")
         ).response()

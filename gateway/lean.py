@@ -19,7 +19,7 @@ from django.urls import URLPattern
 from django.utils.functional import cached_property
 
 from gateway import errors
-from gateway.api.browsers import CORS, LEAST_GZIP_BYTES, compress, is_api
+from gateway.api.browsers import CORS, LEAST_GZIP_BYTES, compress
 from gateway.idempotency import Stream
 
 # A client that keeps its connection and takes nothing is left after this or, at most, twice as long: it would keep its
@@ -117,7 +117,7 @@ class LeanHandler(ASGIHandler):
     async def send(self, scope: HTTPScope, response: HttpResponseBase, send: ASGISendCallable) -> None:
         if isinstance(response, HttpResponse) and len(response.content) >= LEAST_GZIP_BYTES:
             compress(response, header(scope, b"accept-encoding"))
-        await transmit(response, send, CORS_HEADERS if is_api(scope["path"]) else [])
+        await transmit(response, send, CORS_HEADERS if errors.is_api(scope["path"]) else [])
 
     async def respond(self, scope: HTTPScope, body: bytes) -> HttpResponseBase:
         try:

@@ -33,7 +33,7 @@ from gateway.slots import Slots
 from providers import upstream
 from providers.canonical import Completion
 from providers.http import UpstreamTransport
-from providers.snapshot import EMPTY, Endpoint
+from providers.snapshot import Endpoint
 
 T = TypeVar("T")
 
@@ -78,8 +78,6 @@ async def respond(services: Services, skin: Skin, *, token: str, body: bytes, or
     caller = await authenticate(services.callers, token)
     request = skin.parse(body)
     catalogue = services.customers.catalogue(caller.organization_id)
-    if catalogue is EMPTY:
-        raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
     dimensions = size(request)
     stuck = services.sessions.find(caller.organization_id, request, origin.session_id, time.monotonic())
     views, policy = services.monitor.views, caller.policy

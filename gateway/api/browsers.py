@@ -12,6 +12,8 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 
+from gateway.errors import is_api
+
 EXPOSED = "X-Generation-Id, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
 CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
 PREFLIGHT_S = "86400"
@@ -20,10 +22,6 @@ METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 LEAST_GZIP_BYTES = 4 * 1024
 MOST_GZIP_BYTES = 4 * 1024 * 1024
 GZIP = 16 + zlib.MAX_WBITS
-
-
-def is_api(path: str) -> bool:
-    return path.startswith("/api/")
 
 
 def preflight(methods: str, wanted: str) -> HttpResponse:

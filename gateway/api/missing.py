@@ -14,7 +14,7 @@ messages = Messages()
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404 as a page, or in the envelope that the path's clients read."""
-    if not errors.is_api(request):
+    if not errors.is_api(request.path):
         return defaults.page_not_found(request, exception)
     error = ApiError(404, f"There is no {request.method} {request.path}.")
     return error.response(messages.envelope(error) if request.path.startswith(MESSAGES) else None)

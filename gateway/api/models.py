@@ -31,7 +31,7 @@ from gateway.errors import ApiError
 from gateway.pipeline import Services
 from gateway.routing.monitor import Monitor
 from providers.models import Uptime
-from providers.snapshot import EMPTY, Model, Snapshot
+from providers.snapshot import Model, Snapshot
 
 DEFAULT_LIMIT = 500
 MAX_LIMIT = 1000
@@ -150,10 +150,7 @@ def snapshot(request: Request) -> Snapshot:
     """At the prices of who asks."""
     services: Services = request.scope["state"]["services"]  # type: ignore[attr-defined]
     key = request.auth
-    found = services.customers.catalogue(key.organization_id if isinstance(key, ApiKey) else None)
-    if found is EMPTY:
-        raise ApiError(503, "This process is starting: it has no catalogue yet. Try again.", retry_after=1)
-    return found
+    return services.customers.catalogue(key.organization_id if isinstance(key, ApiKey) else None)
 
 
 def selected(request: Request, **fixed: str) -> list[Model]:
