@@ -11,6 +11,11 @@ from billing import money
 from billing.budgets import set_budget
 
 
+def not_below_zero(amount: int) -> None:
+    if amount < 0:
+        raise forms.ValidationError("It must not be below 0.")
+
+
 class UsdField(forms.CharField):
     """Nano-USD inside, a decimal string of USD outside."""
 
@@ -41,29 +46,24 @@ class CreditForm(forms.Form):
 
 
 class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the type checker only
-    limit_nano = UsdField(required=False, label="Limit (USD)", help_text="Spending limit; empty for none.")
+    limit_nano = UsdField(
+        required=False, label="Limit (USD)", help_text="Spending limit; empty for none.", validators=[not_below_zero]
+    )
 
     class Meta:
         model = ApiKey
         fields = ("name", "is_disabled", "limit_nano", "limit_reset", "requests_per_minute", "expires_at")
 
-    def clean_limit_nano(self) -> int | None:
-        limit: int | None = self.cleaned_data["limit_nano"]
-        if limit is not None and limit < 0:
-            raise forms.ValidationError("It must not be below 0.")
-        return limit
-
 
 class BudgetForm(forms.ModelForm):  # type: ignore[type-arg]
     """For what has a budget."""
 
-    budget_nano = UsdField(required=False, label="Budget (USD)", help_text="What it may spend; empty for no budget.")
-
-    def clean_budget_nano(self) -> int | None:
-        budget: int | None = self.cleaned_data["budget_nano"]
-        if budget is not None and budget < 0:
-            raise forms.ValidationError("It must not be below 0.")
-        return budget
+    budget_nano = UsdField(
+        required=False,
+        label="Budget (USD)",
+        help_text="What it may spend; empty for no budget.",
+        validators=[not_below_zero],
+    )
 
     def save(self, commit: bool = True) -> Any:
         if commit:

@@ -12,7 +12,7 @@ from accounts import audit
 from accounts.models import Organization, User
 from billing import ledger
 from billing.forms import CreditForm
-from billing.models import LedgerTransaction, Wallet
+from billing.models import Wallet
 from billing.money import usd
 
 
@@ -58,7 +58,7 @@ def post(request: HttpRequest, user: User, organization: Organization, form: Cre
             details = {"amount_usd": usd(amount), "reason": reason}
             audit.record(request, verb, posted, organization_id=organization.pk, details=details)
     except IntegrityError:
-        if not LedgerTransaction.objects.filter(reference=reference).exists():
+        if not ledger.is_posted(reference):
             raise
         messages.warning(request, "This had been posted before; nothing was posted again.")
     except DataError:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.admin import ReadOnly, pretty
 from accounts.models import ApiKey, Organization
 from billing.admin.columns import BoundedPaginator, usd_column
-from billing.generations import private_id, public_id
+from billing.generations import first_id, private_id, public_id
 from billing.models import Generation
 
 AMOUNTS = tuple(usd_column(name) for name in ("charge", "list_charge", "cost", "write_off"))
@@ -36,7 +36,7 @@ class SinceFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         days = self.DAYS.get(self.value())
-        return queryset if days is None else queryset.filter(pk__gte=days_ago(days))
+        return queryset if days is None else queryset.filter(pk__gte=first_id(timezone.now() - timedelta(days=days)))
 
 
 class ProviderFilter(admin.SimpleListFilter):
@@ -152,9 +152,3 @@ def uuid_of(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def days_ago(days: int) -> UUID:
-    """The smallest UUIDv7 of that moment."""
-    milliseconds = int((timezone.now() - timedelta(days=days)).timestamp() * 1000)
-    return UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62)

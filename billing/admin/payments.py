@@ -5,8 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.urls import URLPattern, path
 
 from accounts.admin import ReadOnly, admin_link
 from billing.admin import refund
@@ -62,8 +61,18 @@ class TopUpAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         return top_up.receipt_number or "-"
 
 
+class OfPayment(ReadOnly):
+    @admin.display(ordering="top_up__organization__name")
+    def organization(self, row: Refund | Dispute) -> str:
+        return row.top_up.organization.name
+
+    @admin.display(description="top-up")
+    def payment(self, row: Refund | Dispute) -> str:
+        return admin_link(row.top_up)
+
+
 @admin.register(Refund)
-class RefundAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class RefundAdmin(OfPayment, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("id", "created_at", "organization", "status", *AMOUNTS, "reason", "created_by", "error")
     list_filter = ("status", "created_at")
     search_fields = ("id__exact", "stripe_refund__exact", "top_up__organization__name", "top_up__id__exact")
@@ -73,17 +82,9 @@ class RefundAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         *("id", "payment", "status", *AMOUNTS, "reason", "created_by", "created_at", "stripe_refund", "error"),
     )
 
-    @admin.display(ordering="top_up__organization__name")
-    def organization(self, row: Refund) -> str:
-        return row.top_up.organization.name
-
-    @admin.display(description="top-up")
-    def payment(self, row: Refund) -> str:
-        return top_up_link(row.top_up)
-
 
 @admin.register(Dispute)
-class DisputeAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class DisputeAdmin(OfPayment, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("stripe_dispute", "created_at", "organization", "status", *AMOUNTS, "reason", "closed_at")
     list_filter = ("status", "created_at")
     search_fields = ("stripe_dispute__exact", "top_up__organization__name", "top_up__id__exact")
@@ -92,14 +93,6 @@ class DisputeAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     fields = readonly_fields = (
         *("stripe_dispute", "payment", "status", *AMOUNTS, "reason", "created_at", "closed_at"),
     )
-
-    @admin.display(ordering="top_up__organization__name")
-    def organization(self, row: Dispute) -> str:
-        return row.top_up.organization.name
-
-    @admin.display(description="top-up")
-    def payment(self, row: Dispute) -> str:
-        return top_up_link(row.top_up)
 
 
 @admin.register(StripeEvent)
@@ -130,7 +123,3 @@ class BillingProfileAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
         *("organization", "stripe_customer", "card", "card_expiry", "is_automatic"),
         *(cents_column("threshold_cents"), cents_column("amount_cents"), "failures", "retry_at"),
     )
-
-
-def top_up_link(top_up: TopUp) -> str:
-    return format_html('<a href="{}">{}</a>', reverse("admin:billing_topup_change", args=[top_up.pk]), top_up)

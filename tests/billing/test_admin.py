@@ -16,8 +16,8 @@ from accounts import keys
 from accounts.ids import uuid7
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
 from billing import ledger
-from billing.admin import columns, generations
-from billing.generations import public_id
+from billing.admin import columns
+from billing.generations import first_id, public_id
 from billing.models import Budget, Generation, Hold, LedgerTransaction, Wallet
 
 pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
@@ -49,6 +49,10 @@ def make(name: str) -> Organization:
     )
     generation(organization, key)
     return organization
+
+
+def days_ago(days: int) -> UUID:
+    return UUID(int=first_id(datetime.now(UTC) - timedelta(days=days)).int + 1)
 
 
 def generation(organization: Organization, key: ApiKey | None = None, **fields: object) -> Generation:
@@ -300,7 +304,7 @@ def test_keys_by_state(root: Client, acme: Organization, state: str, count: int)
 
 
 def test_a_generation_is_found_by_its_public_id_whatever_the_filters(root: Client, acme: Organization) -> None:
-    old = generation(acme, id=UUID(int=generations.days_ago(60).int + 1))
+    old = generation(acme, id=days_ago(60))
     html = text(root, url("billing_generation") + f"?outcome__exact=error&q={public_id(old.pk)}")
     assert "1 generation" in html
     assert public_id(old.pk) in html
@@ -325,7 +329,7 @@ def test_generations_are_filtered(root: Client, acme: Organization) -> None:
 
 
 def test_generations_older_than_a_week_are_shown_on_request(root: Client, acme: Organization) -> None:
-    generation(acme, id=UUID(int=generations.days_ago(8).int + 1))
+    generation(acme, id=days_ago(8))
     for since, count in (("", "1 generation"), ("?since=month", "2 generations"), ("?since=ever", "2 generations")):
         assert count in text(root, url("billing_generation") + since)
 
