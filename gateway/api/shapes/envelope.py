@@ -26,15 +26,3 @@ class ErrorBody(Struct):
 
 class Error(Struct):
     error: ErrorBody
-
-
-class MessagesErrorBody(Struct):
-    type: str
-    message: Message
-
-
-class MessagesError(Struct):
-    """The envelope of /messages."""
-
-    type: str
-    error: MessagesErrorBody
