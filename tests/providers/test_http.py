@@ -397,19 +397,11 @@ async def test_closing_early_tells_the_server_at_once(transport: UpstreamTranspo
     assert server.connections == 2
 
 
-async def test_cancelling_before_the_answer_tells_the_server_at_once(transport: UpstreamTransport) -> None:
-    server = answering(b"", hold=0)
+@pytest.mark.parametrize("is_answering", [False, True], ids=["before the answer", "within a whole answer"])
+async def test_cancelling_tells_the_server_at_once(transport: UpstreamTransport, is_answering: bool) -> None:
+    server = Server(endless) if is_answering else answering(b"", hold=0)
     async with server.running() as origin:
-        task = asyncio.create_task(ask(transport, origin))
-        await asyncio.sleep(0.05)
-        task.cancel()
-        await asyncio.wait_for(server.left.wait(), 0.1)
-
-
-async def test_cancelling_within_a_whole_answer_tells_the_server_at_once(transport: UpstreamTransport) -> None:
-    server = Server(endless)
-    async with server.running() as origin:
-        task = asyncio.create_task(whole(transport, origin))
+        task = asyncio.create_task((whole if is_answering else ask)(transport, origin))
         await asyncio.sleep(0.05)
         task.cancel()
         await asyncio.wait_for(server.left.wait(), 0.1)
