@@ -16,7 +16,7 @@ from accounts.models import ApiKey, Membership, Organization, User
 from accounts.notices import Notice
 from billing import budgets
 from billing.money import usd
-from billing.payments.models import NANO_PER_CENT, BillingProfile, BudgetNotice
+from billing.payments.models import LEFT, NANO_PER_CENT, BillingProfile, BudgetNotice
 
 LEVELS = (80, 100)
 Budgeted = TypeVar("Budgeted", Membership, Organization)
@@ -42,7 +42,7 @@ def run() -> None:
 
 def low_balances() -> None:
     threshold = F("low_balance_cents") * NANO_PER_CENT
-    watched = BillingProfile.objects.with_left().exclude(low_balance_cents=None)
+    watched = BillingProfile.objects.exclude(low_balance_cents=None).annotate(left=LEFT)
     watched.filter(left__gte=threshold).exclude(low_balance_mailed_at=None).update(low_balance_mailed_at=None)
     low = watched.filter(left__lt=threshold, low_balance_mailed_at=None)
     for profile in low.select_related("organization"):

@@ -17,7 +17,7 @@ from billing.payments import amounts, client
 from billing.payments.client import Intent
 from billing.payments.errors import Away, Declined, Mismatch, PaymentError
 from billing.payments.fulfilment import close, note_mismatch, settle, settle_intent
-from billing.payments.models import CURRENCY, NANO_PER_CENT, BillingProfile, TopUp
+from billing.payments.models import CURRENCY, LEFT, NANO_PER_CENT, BillingProfile, TopUp
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ LOCK_CLASS = 7_301
 
 
 def due() -> QuerySet[BillingProfile]:
-    can_pay = BillingProfile.objects.with_left().filter(is_automatic=True).exclude(payment_method="")
+    can_pay = BillingProfile.objects.filter(is_automatic=True).exclude(payment_method="")
     rested = can_pay.filter(Q(retry_at=None) | Q(retry_at__lte=timezone.now()))
-    return rested.filter(left__lt=F("threshold_cents") * NANO_PER_CENT)
+    return rested.annotate(left=LEFT).filter(left__lt=F("threshold_cents") * NANO_PER_CENT)
 
 
 def run() -> None:

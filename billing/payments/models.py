@@ -20,11 +20,8 @@ NANO_PER_CENT = 10**7
 CURRENCY = "usd"
 
 
-class BillingProfileQuerySet(models.QuerySet["BillingProfile"]):
-    def with_left(self) -> "BillingProfileQuerySet":
-        """`left` is the wallet's, in nano-USD. What is held for open requests is not counted: most of it comes back."""
-        wallet = F("organization__wallet__credit") - F("organization__wallet__spent")
-        return self.annotate(left=Coalesce(wallet, 0))
+# Of a billing profile's wallet, nano-USD. What is held for open requests is not counted: most of it comes back.
+LEFT = Coalesce(F("organization__wallet__credit") - F("organization__wallet__spent"), 0)
 
 
 class BillingProfile(models.Model):
@@ -43,8 +40,6 @@ class BillingProfile(models.Model):
     retry_at = models.DateTimeField(null=True, blank=True, help_text="No automatic top-up before this.")
     low_balance_cents = models.BigIntegerField(null=True, blank=True, help_text="Mail when less than this is left.")
     low_balance_mailed_at = models.DateTimeField(null=True, blank=True)
-
-    objects = BillingProfileQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -151,7 +146,8 @@ class TopUp(models.Model):
     def _returned(self, column: str) -> int:
         refunds = self.refunds.exclude(status=Refund.Status.REFUSED)
         disputes = self.disputes.exclude(status=Dispute.Status.WON)
-        return sum(refunds.values_list(column, flat=True)) + sum(disputes.values_list(column, flat=True))
+        taken: list[int] = [*refunds.values_list(column, flat=True), *disputes.values_list(column, flat=True)]
+        return sum(taken)
 
 
 class RefundQuerySet(models.QuerySet["Refund"]):

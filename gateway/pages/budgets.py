@@ -18,8 +18,7 @@ from billing import budgets
 from billing.budgets import UNUSED
 from billing.money import usd
 from gateway.pages.fields import limit_field, nano
-from gateway.pages.organizations import record
-from gateway.pages.paging import row_id
+from gateway.pages.organizations import chosen, record
 from gateway.pages.tenant import membership
 
 Budgeted = Organization | Membership
@@ -85,10 +84,10 @@ def set_budget(request: HttpRequest) -> HttpResponse:
     return redirect("page-budgets")
 
 
-def target_of(member: Membership, chosen: str) -> Budgeted:
-    if not chosen:
+def target_of(member: Membership, named: str) -> Budgeted:
+    if not named:
         return member.organization
-    found = access.members_of(member.organization_id).filter(pk=row_id(chosen)).first()
+    found = chosen(member, named)
     if found is None:
         raise Http404
     return found

@@ -79,9 +79,8 @@ def new_organization(request: HttpRequest) -> HttpResponse:
 def hand_over(request: HttpRequest) -> HttpResponse:
     member = membership(request)
     access.demand(member, Right.OWN)
-    others = access.members_of(member.organization_id).exclude(pk=member.pk)
-    heir = others.filter(pk=row_id(request.POST.get("member", ""))).first()
-    if heir is None or member.organization.is_personal:
+    heir = chosen(member, request.POST.get("member", ""))
+    if heir is None or heir == member or member.organization.is_personal:
         messages.error(request, "Choose a member to hand the organization over to.")
         return redirect("page-organization")
     with transaction.atomic():
@@ -144,6 +143,12 @@ def name_of(target_type: str) -> str:
 
 def is_change(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2
+
+
+def chosen(member: Membership, text: str) -> Membership | None:
+    """Of the same organization, by what a form says."""
+    pk = row_id(text)
+    return None if pk is None else access.members_of(member.organization_id).filter(pk=pk).first()
 
 
 def record(request: HttpRequest, verb: Verb, member: Membership, details: dict[str, Any]) -> None:
