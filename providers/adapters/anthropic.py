@@ -1,7 +1,7 @@
 """The wire `anthropic`: Anthropic's Messages API (https://platform.claude.com/docs/en/api/messages)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -9,7 +9,6 @@ import msgspec
 from providers.adapters import anthropic_answer
 from providers.adapters.anthropic_answer import FORMAT, AnthropicStream
 from providers.adapters.base import Adapter, Call, unsupported
-from providers.adapters.errors import from_status
 from providers.adapters.parts import (
     EMPTY_SCHEMA,
     arguments_of,
@@ -28,7 +27,6 @@ from providers.adapters.parts import (
 )
 from providers.adapters.reasoning import budget, effort, is_off, nearest
 from providers.canonical import CacheControl, ChatRequest, Completion, Message, Part, Request, Tool
-from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
 MAX_TOKENS = 4096
@@ -80,9 +78,6 @@ class Anthropic(Adapter):
 
     def stream(self) -> AnthropicStream:
         return AnthropicStream()
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return from_status(status, headers, body)
 
 
 def as_it_came(request: Request, most: int) -> dict[str, Any]:

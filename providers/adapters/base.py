@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from providers.adapters.errors import from_status
 from providers.canonical import Completion, EmbeddingRequest, Embeddings, Event, Request
 from providers.errors import Kind, UpstreamError
 from providers.quirks import Scheme
@@ -52,7 +53,7 @@ class Adapter:
         raise NotImplementedError
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        raise NotImplementedError
+        return from_status(status, headers, body)
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
         raise unsupported("this provider has no embeddings")

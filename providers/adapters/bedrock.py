@@ -1,7 +1,7 @@
 """The wire `bedrock`: Amazon Bedrock's Converse and ConverseStream
 (https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +10,6 @@ from providers.adapters.anthropic import BUDGETED, EFFORTS, NO_ID
 from providers.adapters.anthropic_answer import FORMAT
 from providers.adapters.base import Adapter, Call, unsupported
 from providers.adapters.bedrock_answer import BedrockStream
-from providers.adapters.errors import from_status
 from providers.adapters.parts import (
     EMPTY_SCHEMA,
     arguments_of,
@@ -29,7 +28,6 @@ from providers.adapters.parts import (
 )
 from providers.adapters.reasoning import budget, effort, is_off, nearest
 from providers.canonical import CacheControl, ChatRequest, Completion, Message, Part, Request
-from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
 IMAGES = ("png", "jpeg", "gif", "webp")
@@ -72,9 +70,6 @@ class Bedrock(Adapter):
 
     def stream(self) -> BedrockStream:
         return BedrockStream()
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return from_status(status, headers, body)
 
 
 def instructions(chat: ChatRequest, endpoint: Endpoint) -> list[Block]:

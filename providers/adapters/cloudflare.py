@@ -3,7 +3,7 @@
 Newer models answer there in OpenAI's words, older ones in Cloudflare's; both are read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from msgspec import Raw, Struct, structs
 
 from providers.adapters import events, openai_answer
 from providers.adapters.base import Adapter, Call, Reader, unsupported
-from providers.adapters.errors import NULL, UNREADABLE, Detail, from_status, in_stream, of_detail, raw, said, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, said, unreadable
 from providers.adapters.openai_answer import OpenAIStream
 from providers.adapters.parts import encode, is_instruction, parts_of, refuse_other_answers, schema_of, takes, text_of
 from providers.canonical import (
@@ -135,9 +135,6 @@ class Cloudflare(Adapter):
 
     def stream(self) -> "CloudflareStream":
         return CloudflareStream()
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return from_status(status, headers, body)
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
         if request.texts is None:

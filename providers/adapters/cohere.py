@@ -1,6 +1,6 @@
 """The wire `cohere`: Cohere's chat and embed, version 2 (https://docs.cohere.com/reference/chat)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Adapter, Call, Reader, unsupported
-from providers.adapters.errors import UNREADABLE, from_status, in_stream, unreadable
+from providers.adapters.errors import UNREADABLE, in_stream, unreadable
 from providers.adapters.parts import (
     encode,
     forced,
@@ -39,7 +39,6 @@ from providers.canonical import (
     Usage,
     UsageReport,
 )
-from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
 SAMPLING = {
@@ -175,9 +174,6 @@ class Cohere(Adapter):
 
     def stream(self) -> "CohereStream":
         return CohereStream()
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return from_status(status, headers, body)
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
         if request.texts is None:

@@ -4,7 +4,7 @@ On Vertex the base URL ends in `/publishers/google`, and the quirk `auth: google
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from providers import surrogates
 from providers.adapters import gemini_answer
 from providers.adapters.base import Adapter, Call, unsupported
-from providers.adapters.errors import UNREADABLE, from_status, unreadable
+from providers.adapters.errors import UNREADABLE, unreadable
 from providers.adapters.gemini_answer import FORMAT, GeminiStream
 from providers.adapters.parts import (
     arguments_of,
@@ -32,7 +32,6 @@ from providers.adapters.parts import (
 )
 from providers.adapters.reasoning import budget, effort, is_off, nearest
 from providers.canonical import ChatRequest, Completion, EmbeddingRequest, Embeddings, Message, Part, Request
-from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
 # Up to 2.5 they think within a budget, later ones at a level.
@@ -89,9 +88,6 @@ class Gemini(Adapter):
 
     def stream(self) -> GeminiStream:
         return GeminiStream()
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return from_status(status, headers, body)
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
         texts = request.texts

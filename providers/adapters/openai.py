@@ -3,7 +3,7 @@
 How a vendor departs from it is data on its row (providers/quirks.py).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -11,11 +11,10 @@ from msgspec import Raw, Struct
 
 from providers.adapters import openai_answer
 from providers.adapters.base import Adapter, Call
-from providers.adapters.errors import NULL, UNREADABLE, from_status, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, unreadable
 from providers.adapters.openai_answer import OpenAIStream
 from providers.adapters.reasoning import budget, effort, is_off, nearest
 from providers.canonical import Completion, EmbeddingRequest, Embeddings, Message, Request
-from providers.errors import UpstreamError
 from providers.quirks import Quirks
 from providers.snapshot import TEXT, Endpoint
 
@@ -130,9 +129,6 @@ class OpenAI(Adapter):
 
     def stream(self) -> OpenAIStream:
         return OpenAIStream()
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return from_status(status, headers, body)
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
         body: dict[str, Any] = {"model": endpoint.upstream_model, "input": request.input}

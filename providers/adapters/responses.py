@@ -1,18 +1,17 @@
 """The wire `responses`: OpenAI's Responses API as a provider speaks it, without state there
 (https://platform.openai.com/docs/api-reference/responses)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from providers.adapters import responses_answer
 from providers.adapters.base import Adapter, Call, unsupported
-from providers.adapters.errors import NULL, from_status
+from providers.adapters.errors import NULL
 from providers.adapters.openai import OpenAI
 from providers.adapters.parts import details_of, encode, forced, parts_of, refuse_other_answers, takes, text_of
 from providers.adapters.reasoning import effort, is_off, nearest
 from providers.adapters.responses_answer import FORMAT, ResponsesStream
 from providers.canonical import ChatRequest, Completion, EmbeddingRequest, Embeddings, Message, Part, Request
-from providers.errors import UpstreamError
 from providers.snapshot import Endpoint
 
 # What a client of the Responses API may have said that goes on as it came.
@@ -63,9 +62,6 @@ class Responses(Adapter):
 
     def stream(self) -> ResponsesStream:
         return ResponsesStream()
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        return from_status(status, headers, body)
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
         return OpenAI().embedding(request, endpoint)
