@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
-from providers.adapters.base import Reader
+from providers.adapters.base import Reader, finish_reason
 from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, unreadable
 from providers.canonical import (
     Choice,
@@ -166,7 +166,7 @@ def completion(body: bytes) -> Completion:
                 calls.append(ToolCall(block.id, FunctionCall(block.name, bytes(block.input).decode())))
     message = events.answer(texts, thoughts, details, calls)
     message.annotations = annotations or UNSET
-    choice = Choice(0, finish_reason(found.stop_reason, bool(calls)), found.stop_reason, message)
+    choice = Choice(0, finish_reason(STOP_REASONS, found.stop_reason, bool(calls)), found.stop_reason, message)
     members = decode_members(body)
     native = Native("anthropic", "rest", {"content": members["content"], **rest(members)})
     return Completion([choice], found.usage.canonical(), found.id, native=native)
@@ -188,11 +188,6 @@ def cited(citations: Iterable[Raw], start: int, end: int) -> list[Raw]:
         if url.startswith(("https://", "http://")):
             found.append(events.url_citation(url, one.title, start=start, end=end, content=one.cited_text))
     return found
-
-
-def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
-    reason = STOP_REASONS.get(native or "", "stop")
-    return "tool_calls" if calls_tools and reason == "stop" else reason
 
 
 def thought(index: int, text: str, signature: str = "") -> ReasoningDetail:
@@ -307,7 +302,7 @@ class AnthropicStream(Reader):
         found: list[Event] = []
         native = event.delta.stop_reason
         if native:
-            found.append(events.finish(finish_reason(native, self._calls >= 0), native))
+            found.append(events.finish(finish_reason(STOP_REASONS, native, self._calls >= 0), native))
         if event.usage is not None:
             self._usage = event.usage.after(self._usage)
             if (usage := self._usage.canonical()) is not None:

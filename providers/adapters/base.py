@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from providers.adapters.errors import from_status
-from providers.canonical import Completion, EmbeddingRequest, Embeddings, Event, Request
+from providers.canonical import Completion, EmbeddingRequest, Embeddings, Event, FinishReason, Request
 from providers.errors import Kind, UpstreamError
 from providers.quirks import Scheme
 from providers.snapshot import Endpoint
@@ -20,6 +20,12 @@ class Call(Struct, frozen=True):
     path: str
     body: bytes
     headers: Mapping[str, str] = {}
+
+
+def finish_reason(words: Mapping[str, FinishReason], native: str | None, calls_tools: bool) -> FinishReason:
+    """Never empty and one of five; some vendors say "stop" although the answer calls tools."""
+    reason = words.get(native or "", "stop")
+    return "tool_calls" if calls_tools and reason == "stop" else reason
 
 
 class Reader:

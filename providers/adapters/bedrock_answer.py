@@ -7,7 +7,7 @@ from msgspec import Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.anthropic_answer import FORMAT, hidden, thought
-from providers.adapters.base import Reader
+from providers.adapters.base import Reader, finish_reason
 from providers.adapters.errors import UNREADABLE, in_stream, unreadable
 from providers.canonical import (
     Choice,
@@ -136,16 +136,11 @@ def completion(body: bytes) -> Completion:
             details.append(hidden(len(details), block.reasoning_content.redacted_content))
     choice = Choice(
         index=0,
-        finish_reason=finish_reason(found.stop_reason, bool(calls)),
+        finish_reason=finish_reason(STOP_REASONS, found.stop_reason, bool(calls)),
         native_finish_reason=found.stop_reason,
         message=events.answer(texts, thoughts, details, calls),
     )
     return Completion([choice], found.usage.canonical() if found.usage else None)
-
-
-def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
-    reason = STOP_REASONS.get(native or "", "stop")
-    return "tool_calls" if calls_tools and reason == "stop" else reason
 
 
 class BedrockStream(Reader):
@@ -170,7 +165,9 @@ class BedrockStream(Reader):
             case "messageStart":
                 return [events.delta(Delta(content=""))]
             case "messageStop" if piece.stop_reason:
-                return [events.finish(finish_reason(piece.stop_reason, self._calls >= 0), piece.stop_reason)]
+                return [
+                    events.finish(finish_reason(STOP_REASONS, piece.stop_reason, self._calls >= 0), piece.stop_reason)
+                ]
             case "metadata" if piece.usage:
                 return [UsageReport(piece.usage.canonical())]
             case _ if name.endswith("Exception") or name == "error":

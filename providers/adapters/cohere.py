@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.adapters import events
-from providers.adapters.base import Adapter, Call, Reader, unsupported
+from providers.adapters.base import Adapter, Call, Reader, finish_reason, unsupported
 from providers.adapters.errors import UNREADABLE, in_stream, unreadable
 from providers.adapters.parts import (
     encode,
@@ -267,16 +267,11 @@ def read(found: WireAnswer) -> Completion:
     ]
     choice = Choice(
         index=0,
-        finish_reason=finish_reason(found.finish_reason, bool(calls)),
+        finish_reason=finish_reason(FINISH_REASONS, found.finish_reason, bool(calls)),
         native_finish_reason=found.finish_reason,
         message=events.answer(texts, [message.tool_plan or "", *thoughts], [], calls),
     )
     return Completion([choice], found.usage.canonical(), found.id)
-
-
-def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
-    reason = FINISH_REASONS.get(native or "", "stop")
-    return "tool_calls" if calls_tools and reason == "stop" else reason
 
 
 class CohereStream(Reader):
@@ -332,7 +327,9 @@ class CohereStream(Reader):
     def _ends(self, delta: WireDelta, payload: bytes) -> Iterable[Event]:
         if delta.error or delta.finish_reason in ("ERROR", "TIMEOUT"):
             return [in_stream(delta.error or "", delta.finish_reason or "", payload)]
-        found: list[Event] = [events.finish(finish_reason(delta.finish_reason, self._calls >= 0), delta.finish_reason)]
+        found: list[Event] = [
+            events.finish(finish_reason(FINISH_REASONS, delta.finish_reason, self._calls >= 0), delta.finish_reason)
+        ]
         if (usage := delta.usage.canonical()) is not None:
             found.append(UsageReport(usage))
         return found

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
-from providers.adapters.base import Reader
+from providers.adapters.base import Reader, finish_reason
 from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
 from providers.canonical import (
     Choice,
@@ -252,7 +252,9 @@ def choice(candidate: Candidate) -> Choice:
     message.images = images or UNSET
     message.annotations = cited(candidate, texts) or UNSET
     native = candidate.finish_reason
-    return Choice(candidate.index, finish_reason(native, bool(calls)), native, message, logprobs_of(candidate))
+    return Choice(
+        candidate.index, finish_reason(FINISH_REASONS, native, bool(calls)), native, message, logprobs_of(candidate)
+    )
 
 
 def logprobs_of(candidate: Candidate) -> Raw:
@@ -320,11 +322,6 @@ def image(blob: Blob, index: int) -> Raw:
     return Raw(encode({"type": "image_url", "index": index, "image_url": {"url": url}}))
 
 
-def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
-    reason = FINISH_REASONS.get(native or "", "stop")
-    return "tool_calls" if calls_tools and reason == "stop" else reason
-
-
 class GeminiStream(Reader):
     def __init__(self) -> None:
         self._upstream_id: str | None = None
@@ -353,7 +350,7 @@ class GeminiStream(Reader):
             if annotations := cited(candidate, self._texts.get(candidate.index, [])):
                 answer.append(events.cites(annotations, candidate.index))
             if native := candidate.finish_reason:
-                reason = finish_reason(native, candidate.index in self._calls)
+                reason = finish_reason(FINISH_REASONS, native, candidate.index in self._calls)
                 last = ChunkChoice(candidate.index, Delta(content=""), reason, native)
                 answer.append(Content([last], self._upstream_id))
         if (usage := found.usage_metadata.canonical()) is not None:

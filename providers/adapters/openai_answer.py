@@ -6,7 +6,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from providers.adapters.base import Reader
+from providers.adapters.base import Reader, finish_reason
 from providers.adapters.errors import NULL, UNREADABLE, in_stream, said, unreadable
 from providers.adapters.events import url_citation
 from providers.canonical import (
@@ -213,7 +213,7 @@ class OpenAIStream(Reader):
             delta.tool_calls = UNSET
         if choice.finish_reason is not None:
             native = choice.native_finish_reason = choice.finish_reason or None
-            choice.finish_reason = finish_reason(native, self._calls_tools) if native else None
+            choice.finish_reason = finish_reason(FINISH_REASONS, native, self._calls_tools) if native else None
 
     def _tool_call(self, call: ToolCallDelta, place: int) -> ToolCallDelta:
         """Without null members and with an index: both trip strict clients, and some vendors send no index."""
@@ -284,7 +284,7 @@ def choice(found: WireChoice) -> Choice:
     )
     return Choice(
         index=found.index,
-        finish_reason=finish_reason(found.finish_reason, bool(message.tool_calls)),
+        finish_reason=finish_reason(FINISH_REASONS, found.finish_reason, bool(message.tool_calls)),
         native_finish_reason=found.finish_reason,
         message=answer,
         logprobs=found.logprobs,
@@ -295,9 +295,3 @@ def tool_call(call: ToolCallDelta) -> ToolCall:
     """Some vendors forget the id, without which no result could be told to its call."""
     function = FunctionCall(call.function.name or "", call.function.arguments or "")
     return ToolCall(call.id or f"call_{uuid4().hex[:24]}", function)
-
-
-def finish_reason(native: str | None, calls_tools: bool) -> FinishReason:
-    """Never empty and one of five; some vendors say "stop" although the answer calls tools."""
-    reason = FINISH_REASONS.get(native or "", "stop")
-    return "tool_calls" if calls_tools and reason == "stop" else reason
