@@ -23,9 +23,10 @@ from providers.adapters.parts import (
     refuse_other_answers,
     schema_of,
     stops,
+    structured,
     takes,
 )
-from providers.adapters.reasoning import budget, effort, is_off, nearest
+from providers.adapters.reasoning import REASONING, budget, effort, is_off, nearest
 from providers.canonical import CacheControl, ChatRequest, Completion, Message, Part, Request, Tool
 from providers.snapshot import Endpoint
 
@@ -119,10 +120,6 @@ def translated(chat: ChatRequest, endpoint: Endpoint, most: int) -> dict[str, An
 FORCED = ("any", "tool")
 
 
-def structured(chat: ChatRequest, supported: frozenset[str]) -> bool:
-    return schema_of(chat) is not None and takes(supported, "structured_outputs")
-
-
 def output(chat: ChatRequest, endpoint: Endpoint, most: int, *, is_forced: bool) -> dict[str, Any]:
     """Reasoning and the answer's form."""
     body: dict[str, Any] = {}
@@ -130,7 +127,7 @@ def output(chat: ChatRequest, endpoint: Endpoint, most: int, *, is_forced: bool)
     if structured(chat, endpoint.supported_parameters):
         config["format"] = {"type": "json_schema", "schema": schema_of(chat)}
     asked = chat.thinking
-    can_think = takes(endpoint.supported_parameters, "reasoning", "reasoning_effort", "include_reasoning")
+    can_think = takes(endpoint.supported_parameters, *REASONING)
     # A tool cannot be forced upon a model that thinks.
     if asked is not None and can_think and not is_forced:
         is_budgeted = BUDGETED.search(endpoint.upstream_model) is not None

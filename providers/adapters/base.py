@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Literal
+from uuid import uuid4
 
 from msgspec import Struct
 
@@ -26,6 +27,11 @@ def finish_reason(words: Mapping[str, FinishReason], native: str | None, calls_t
     """Never empty and one of five; some vendors say "stop" although the answer calls tools."""
     reason = words.get(native or "", "stop")
     return "tool_calls" if calls_tools and reason == "stop" else reason
+
+
+def new_call_id() -> str:
+    """For calls of vendors that forget it, without which no result could be told to its call."""
+    return f"call_{uuid4().hex[:24]}"
 
 
 class Reader:

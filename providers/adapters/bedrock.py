@@ -24,9 +24,10 @@ from providers.adapters.parts import (
     refuse_other_answers,
     schema_of,
     stops,
+    structured,
     takes,
 )
-from providers.adapters.reasoning import budget, effort, is_off, nearest
+from providers.adapters.reasoning import REASONING, budget, effort, is_off, nearest
 from providers.canonical import CacheControl, ChatRequest, Completion, Message, Part, Request
 from providers.snapshot import Endpoint
 
@@ -78,13 +79,9 @@ def instructions(chat: ChatRequest, endpoint: Endpoint) -> list[Block]:
         if is_instruction(message):
             for part in parts_of(message):
                 found += [{"text": part.text}, *cache_point(part.cache_control)]
-    if is_json(chat) and not structured(chat, endpoint):
+    if is_json(chat) and not structured(chat, endpoint.supported_parameters):
         found.append({"text": as_instruction(chat)})
     return found
-
-
-def structured(chat: ChatRequest, endpoint: Endpoint) -> bool:
-    return schema_of(chat) is not None and takes(endpoint.supported_parameters, "structured_outputs")
 
 
 def inference(chat: ChatRequest, supported: frozenset[str], max_tokens: int | None) -> Block:
@@ -104,13 +101,13 @@ def output(chat: ChatRequest, endpoint: Endpoint, max_tokens: int | None) -> Blo
     """The answer's form, and reasoning in the words of the model's maker."""
     found: Block = {}
     config: Block = {}
-    if structured(chat, endpoint):
+    if structured(chat, endpoint.supported_parameters):
         wanted = chat.response_format.json_schema if chat.response_format else None
         schema = bytes(schema_of(chat) or b"{}").decode()
         shape = {"schema": schema} | ({"name": wanted.name} if wanted else {})
         config["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": shape}}
     asked = chat.thinking
-    can_think = takes(endpoint.supported_parameters, "reasoning", "reasoning_effort", "include_reasoning")
+    can_think = takes(endpoint.supported_parameters, *REASONING)
     is_forced = chat.tool_choice == "required" or forced(chat.tool_choice) is not None
     if asked is not None and can_think and not is_forced and not is_off(asked):
         if "claude" not in endpoint.upstream_model:

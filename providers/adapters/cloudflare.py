@@ -5,16 +5,26 @@ Newer models answer there in OpenAI's words, older ones in Cloudflare's; both ar
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 from msgspec import Raw, Struct, structs
 
 from providers.adapters import events, openai_answer
-from providers.adapters.base import Adapter, Call, Reader, unsupported
+from providers.adapters.base import Adapter, Call, Reader, new_call_id
 from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, said, unreadable
 from providers.adapters.openai_answer import OpenAIStream
-from providers.adapters.parts import encode, is_instruction, parts_of, refuse_other_answers, schema_of, takes, text_of
+from providers.adapters.parts import (
+    encode,
+    is_instruction,
+    openai_part,
+    parts_of,
+    refuse_other_answers,
+    sampling,
+    schema_of,
+    takes,
+    text_of,
+    texts_of,
+)
 from providers.canonical import (
     ChatRequest,
     Choice,
@@ -25,7 +35,6 @@ from providers.canonical import (
     Function,
     FunctionCall,
     Message,
-    Part,
     Request,
     ToolCall,
     UsageReport,
@@ -33,15 +42,18 @@ from providers.canonical import (
 from providers.errors import Kind, UpstreamError
 from providers.snapshot import Endpoint
 
-SAMPLING = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "seed",
-    "repetition_penalty",
-    "frequency_penalty",
-    "presence_penalty",
-)
+SAMPLING = {
+    name: name
+    for name in (
+        "temperature",
+        "top_p",
+        "top_k",
+        "seed",
+        "repetition_penalty",
+        "frequency_penalty",
+        "presence_penalty",
+    )
+}
 EMPTY = Raw(b"{}")
 Member = dict[str, Any]
 
@@ -64,7 +76,7 @@ class WireCall(Struct, frozen=True):
         arguments = bytes(found.arguments).decode()
         if arguments.startswith('"'):
             arguments = msgspec.json.decode(arguments, type=str)
-        return ToolCall(self.id or f"call_{uuid4().hex[:24]}", FunctionCall(found.name, arguments))
+        return ToolCall(self.id or new_call_id(), FunctionCall(found.name, arguments))
 
 
 class Result(Struct, frozen=True):
@@ -106,9 +118,7 @@ class Cloudflare(Adapter):
             body["stream"] = True
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
-        for name in SAMPLING:
-            if (value := getattr(chat, name)) is not None and takes(supported, name):
-                body[name] = value
+        body |= sampling(chat, supported, SAMPLING)
         if chat.tools and chat.tool_choice != "none" and takes(supported, "tools"):
             body |= tools(chat)
         wanted = chat.response_format
@@ -137,9 +147,7 @@ class Cloudflare(Adapter):
         return CloudflareStream()
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
-        if request.texts is None:
-            raise unsupported("this provider embeds texts only, no tokens")
-        return Call(f"/run/{endpoint.upstream_model}", encode({"text": request.texts}))
+        return Call(f"/run/{endpoint.upstream_model}", encode({"text": texts_of(request)}))
 
     def embeddings(self, body: bytes) -> Embeddings:
         try:
@@ -167,17 +175,9 @@ def message_of(message: Message) -> Member:
         return {"role": "tool", "tool_call_id": called, "content": text_of(message)}
     parts = list(parts_of(message))
     if message.role == "user" and any(part.type != "text" for part in parts):
-        return {"role": "user", "content": [part_of(part) for part in parts]}
+        return {"role": "user", "content": [openai_part(part) for part in parts]}
     found: Member = {"role": message.role, "content": text_of(message)}
     return found | ({"tool_calls": message.tool_calls} if message.tool_calls else {})
-
-
-def part_of(part: Part) -> Member:
-    if part.type == "text":
-        return {"type": "text", "text": part.text}
-    if part.type == "image_url" and part.image_url:
-        return {"type": "image_url", "image_url": {"url": part.image_url.url}}
-    raise unsupported(f"this provider takes no part of the type {part.type}")
 
 
 def text_in(response: Raw) -> str:

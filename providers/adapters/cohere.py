@@ -7,21 +7,24 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.adapters import events
-from providers.adapters.base import Adapter, Call, Reader, finish_reason, unsupported
+from providers.adapters.base import Adapter, Call, Reader, finish_reason
 from providers.adapters.errors import UNREADABLE, in_stream, unreadable
 from providers.adapters.parts import (
     encode,
     forced,
     is_instruction,
     is_json,
+    openai_part,
     parts_of,
     refuse_other_answers,
+    sampling,
     schema_of,
     stops,
     takes,
     text_of,
+    texts_of,
 )
-from providers.adapters.reasoning import budget, is_off
+from providers.adapters.reasoning import REASONING, budget, is_off
 from providers.canonical import (
     ChatRequest,
     Choice,
@@ -33,7 +36,6 @@ from providers.canonical import (
     FinishReason,
     FunctionCall,
     Message,
-    Part,
     Request,
     ToolCall,
     Usage,
@@ -151,9 +153,7 @@ class Cohere(Adapter):
         body["stream"] = bool(chat.stream)
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
-        for name, theirs in SAMPLING.items():
-            if (value := getattr(chat, name)) is not None and takes(supported, name):
-                body[theirs] = value
+        body |= sampling(chat, supported, SAMPLING)
         if stop := stops(chat):
             body["stop_sequences"] = stop
         if is_json(chat):
@@ -161,7 +161,7 @@ class Cohere(Adapter):
             body["response_format"] = {"type": "json_object"} | ({"json_schema": schema} if schema else {})
         if chat.tools and takes(supported, "tools"):
             body |= tools(chat)
-        if chat.thinking and takes(supported, "reasoning", "reasoning_effort", "include_reasoning"):
+        if chat.thinking and takes(supported, *REASONING):
             body["thinking"] = thinking(chat, max_tokens)
         return Call("/chat", encode(body))
 
@@ -176,9 +176,7 @@ class Cohere(Adapter):
         return CohereStream()
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
-        if request.texts is None:
-            raise unsupported("this provider embeds texts only, no tokens")
-        body: Member = {"model": endpoint.upstream_model, "texts": request.texts, "embedding_types": ["float"]}
+        body: Member = {"model": endpoint.upstream_model, "texts": texts_of(request), "embedding_types": ["float"]}
         body["input_type"] = request.input_type or "search_document"
         if request.dimensions:
             body["output_dimension"] = request.dimensions
@@ -234,7 +232,7 @@ def message_of(message: Message) -> Member:
     if message.role in ("tool", "function"):
         return {"role": "tool", "tool_call_id": message.tool_call_id or message.name or "", "content": text_of(message)}
     if message.role == "user":
-        return {"role": "user", "content": [part_of(part) for part in parts_of(message)]}
+        return {"role": "user", "content": [openai_part(part) for part in parts_of(message)]}
     found: Member = {"role": "assistant"}
     if text := text_of(message):
         found["content"] = text
@@ -243,14 +241,6 @@ def message_of(message: Message) -> Member:
         if message.reasoning:
             found["tool_plan"] = message.reasoning
     return found
-
-
-def part_of(part: Part) -> Member:
-    if part.type == "text":
-        return {"type": "text", "text": part.text}
-    if part.type == "image_url" and part.image_url:
-        return {"type": "image_url", "image_url": {"url": part.image_url.url}}
-    raise unsupported(f"this provider takes no part of the type {part.type}")
 
 
 def several(found: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from providers import surrogates
 from providers.adapters import gemini_answer
-from providers.adapters.base import Adapter, Call, unsupported
+from providers.adapters.base import Adapter, Call
 from providers.adapters.errors import UNREADABLE, unreadable
 from providers.adapters.gemini_answer import FORMAT, GeminiStream
 from providers.adapters.parts import (
@@ -25,12 +25,14 @@ from providers.adapters.parts import (
     media_of,
     parts_of,
     refuse_other_answers,
+    sampling,
     schema_of,
     stops,
     takes,
     text_of,
+    texts_of,
 )
-from providers.adapters.reasoning import budget, effort, is_off, nearest
+from providers.adapters.reasoning import REASONING, budget, effort, is_off, nearest
 from providers.canonical import ChatRequest, Completion, EmbeddingRequest, Embeddings, Message, Part, Request
 from providers.snapshot import Endpoint
 
@@ -90,12 +92,9 @@ class Gemini(Adapter):
         return GeminiStream()
 
     def embedding(self, request: EmbeddingRequest, endpoint: Endpoint) -> Call:
-        texts = request.texts
-        if texts is None:
-            raise unsupported("this provider embeds texts only, no tokens")
         model = f"models/{endpoint.upstream_model}"
         more = {"outputDimensionality": request.dimensions} if request.dimensions else {}
-        wanted = [{"model": model, "content": {"parts": [{"text": text}]}, **more} for text in texts]
+        wanted = [{"model": model, "content": {"parts": [{"text": text}]}, **more} for text in texts_of(request)]
         return Call(f"/{model}:batchEmbedContents", encode({"requests": wanted}))
 
     def embeddings(self, body: bytes) -> Embeddings:
@@ -108,11 +107,7 @@ class Gemini(Adapter):
 
 def configuration(chat: ChatRequest, endpoint: Endpoint, max_tokens: int | None) -> Member:
     supported = endpoint.supported_parameters
-    found: Member = {
-        theirs: value
-        for name, theirs in SAMPLING.items()
-        if (value := getattr(chat, name)) is not None and takes(supported, name)
-    }
+    found = sampling(chat, supported, SAMPLING)
     if max_tokens is not None:
         found["maxOutputTokens"] = max_tokens
     if chat.n and chat.n > 1:
@@ -132,7 +127,7 @@ def configuration(chat: ChatRequest, endpoint: Endpoint, max_tokens: int | None)
     wanted = chat.image_config or {}
     if image := {theirs: wanted[name] for name, theirs in IMAGE.items() if name in wanted}:
         found["imageConfig"] = image
-    if chat.thinking and takes(supported, "reasoning", "reasoning_effort", "include_reasoning"):
+    if chat.thinking and takes(supported, *REASONING):
         found["thinkingConfig"] = thinking(chat, endpoint, max_tokens)
     return found
 

@@ -1,13 +1,12 @@
 """Answers of the wire `gemini`, whole and streamed, read as canonical ones."""
 
 from collections.abc import Iterable
-from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
-from providers.adapters.base import Reader, finish_reason
+from providers.adapters.base import Reader, finish_reason, new_call_id
 from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
 from providers.canonical import (
     Choice,
@@ -305,7 +304,7 @@ def place_of(url: str, title: str | None, segment: Segment | Source, text: bytes
 
 def id_of(call: Call) -> str:
     """Older models give none."""
-    return call.id or f"call_{uuid4().hex[:24]}"
+    return call.id or new_call_id()
 
 
 def thought(index: int, text: str) -> ReasoningDetail:

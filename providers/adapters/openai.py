@@ -13,7 +13,7 @@ from providers.adapters import openai_answer
 from providers.adapters.base import Adapter, Call
 from providers.adapters.errors import NULL, UNREADABLE, unreadable
 from providers.adapters.openai_answer import OpenAIStream
-from providers.adapters.reasoning import budget, effort, is_off, nearest
+from providers.adapters.reasoning import REASONING, budget, effort, is_off, nearest
 from providers.canonical import Completion, EmbeddingRequest, Embeddings, Message, Request
 from providers.quirks import Quirks
 from providers.snapshot import TEXT, Endpoint
@@ -81,8 +81,6 @@ OURS = frozenset(
 LISTED_AS = {"parallel_tool_calls": "tools"}
 # Members of messages and of their parts that only we and OpenRouter know.
 OUR_MEMBERS = ("reasoning", "reasoning_content", "reasoning_details", "images", "annotations", "cache_control")
-REASONING_PARAMETERS = frozenset({"reasoning", "reasoning_effort", "include_reasoning"})
-
 REQUIRED = Raw(b'"required"')
 
 encode = msgspec.json.Encoder().encode
@@ -219,7 +217,7 @@ def reasoning(request: Request, endpoint: Endpoint, max_tokens: int | None) -> d
     """Asked for in the vendor's way, where the endpoint reasons at all."""
     asked = request.chat.thinking
     quirks = endpoint.provider.quirks
-    if asked is None or not (endpoint.supported_parameters & REASONING_PARAMETERS or endpoint.provider.passthrough):
+    if asked is None or not (not endpoint.supported_parameters.isdisjoint(REASONING) or endpoint.provider.passthrough):
         return {}
     is_on = not is_off(asked)
     match quirks.reasoning:

@@ -1,12 +1,11 @@
 """Answers of the wire `openai`, whole and streamed, read as canonical ones."""
 
 from collections.abc import Iterable
-from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
-from providers.adapters.base import Reader, finish_reason
+from providers.adapters.base import Reader, finish_reason, new_call_id
 from providers.adapters.errors import NULL, UNREADABLE, in_stream, said, unreadable
 from providers.adapters.events import url_citation
 from providers.canonical import (
@@ -294,4 +293,4 @@ def choice(found: WireChoice) -> Choice:
 def tool_call(call: ToolCallDelta) -> ToolCall:
     """Some vendors forget the id, without which no result could be told to its call."""
     function = FunctionCall(call.function.name or "", call.function.arguments or "")
-    return ToolCall(call.id or f"call_{uuid4().hex[:24]}", function)
+    return ToolCall(call.id or new_call_id(), function)

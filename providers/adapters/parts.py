@@ -1,14 +1,15 @@
 """What wires of other families than OpenAI's need of a conversation: its parts, calls and reasoning."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, structs
 
 from providers import surrogates
 from providers.adapters.base import unsupported
-from providers.canonical import ChatRequest, Message, Part, ReasoningDetail, ToolCall, ToolChoice
+from providers.canonical import ChatRequest, EmbeddingRequest, Message, Part, ReasoningDetail, ToolCall, ToolChoice
 
 DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w-]+=[^;,]*)*(;base64)?,", re.ASCII)
 SUFFIXES = {
@@ -148,6 +149,35 @@ def as_instruction(chat: ChatRequest) -> str:
     schema = schema_of(chat)
     asked = "Answer with one JSON object and nothing else: no prose, no code fence."
     return asked if schema is None else f"{asked} It must fit this JSON schema: {bytes(schema).decode()}"
+
+
+def structured(chat: ChatRequest, supported: frozenset[str]) -> bool:
+    """Whether the answer's schema can be told as such."""
+    return schema_of(chat) is not None and takes(supported, "structured_outputs")
+
+
+def sampling(chat: ChatRequest, supported: frozenset[str], words: Mapping[str, str]) -> dict[str, Any]:
+    """What the client says of these parameters, under the wire's words for them."""
+    return {
+        theirs: value
+        for name, theirs in words.items()
+        if (value := getattr(chat, name)) is not None and takes(supported, name)
+    }
+
+
+def openai_part(part: Part) -> dict[str, Any]:
+    """Of wires that write texts and images as OpenAI's does, and nothing else."""
+    if part.type == "text":
+        return {"type": "text", "text": part.text}
+    if part.type == "image_url" and part.image_url:
+        return {"type": "image_url", "image_url": {"url": part.image_url.url}}
+    raise unsupported(f"this provider takes no part of the type {part.type}")
+
+
+def texts_of(request: EmbeddingRequest) -> list[str]:
+    if request.texts is None:
+        raise unsupported("this provider embeds texts only, no tokens")
+    return request.texts
 
 
 def refuse_other_answers(chat: ChatRequest, *, gives_several: bool = False) -> None:

@@ -3,6 +3,8 @@
 from providers.canonical import Effort, Reasoning
 
 RATIOS: dict[Effort, float] = {"max": 0.95, "xhigh": 0.95, "high": 0.8, "medium": 0.5, "low": 0.2, "minimal": 0.1}
+# The parameters by which an endpoint lists that its model reasons.
+REASONING = ("reasoning", "reasoning_effort", "include_reasoning")
 LEAST_BUDGET = 1024
 MOST_BUDGET = 128_000
 # From what share of max_tokens on a budget is that effort.

@@ -8,8 +8,17 @@ from providers.adapters import responses_answer
 from providers.adapters.base import Adapter, Call, unsupported
 from providers.adapters.errors import NULL
 from providers.adapters.openai import OpenAI
-from providers.adapters.parts import details_of, encode, forced, parts_of, refuse_other_answers, takes, text_of
-from providers.adapters.reasoning import effort, is_off, nearest
+from providers.adapters.parts import (
+    details_of,
+    encode,
+    forced,
+    parts_of,
+    refuse_other_answers,
+    sampling,
+    takes,
+    text_of,
+)
+from providers.adapters.reasoning import REASONING, effort, is_off, nearest
 from providers.adapters.responses_answer import FORMAT, ResponsesStream
 from providers.canonical import ChatRequest, Completion, EmbeddingRequest, Embeddings, Message, Part, Request
 from providers.snapshot import Endpoint
@@ -38,7 +47,7 @@ NATIVE = frozenset(
 ENCRYPTED = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
-SAMPLING = ("temperature", "top_p", "top_logprobs")
+SAMPLING = {name: name for name in ("temperature", "top_p", "top_logprobs")}
 Item = dict[str, Any]
 
 
@@ -76,15 +85,13 @@ def translated(chat: ChatRequest, endpoint: Endpoint, max_tokens: int | None) ->
     body: Item = {"input": [item for message in chat.messages for item in items_of(message)], "include": [ENCRYPTED]}
     if chat.logprobs and takes(supported, "logprobs"):
         body["include"].append(LOGPROBS)
-    for name in SAMPLING:
-        if (value := getattr(chat, name)) is not None and takes(supported, name):
-            body[name] = value
+    body |= sampling(chat, supported, SAMPLING)
     if chat.tools and takes(supported, "tools"):
         body |= tools(chat)
     if text := text_form(chat):
         body["text"] = text
     asked = chat.thinking
-    if asked is not None and takes(supported, "reasoning", "reasoning_effort", "include_reasoning"):
+    if asked is not None and takes(supported, *REASONING):
         wanted: Item = {} if asked.exclude or is_off(asked) else {"summary": asked.summary or "auto"}
         if is_off(asked):
             wanted["effort"] = EFFORTS[0]
