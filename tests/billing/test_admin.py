@@ -52,7 +52,7 @@ def make(name: str) -> Organization:
 
 
 def days_ago(days: int) -> UUID:
-    return UUID(int=first_id(datetime.now(UTC) - timedelta(days=days)).int + 1)
+    return UUID(int=first_id(datetime.now(UTC) - timedelta(days=days)).int | 7 << 76 | 2 << 62 | 1)
 
 
 def generation(organization: Organization, key: ApiKey | None = None, **fields: object) -> Generation:
