@@ -287,9 +287,7 @@ models:
 
 
 def refuse(row: Provider) -> bool:
-    # It would close the connection of the test's transaction.
-    with mock.patch.object(refusals, "close_old_connections"):
-        return refusals.switch_off(snapshot.provider(row, {}))
+    return refusals.switch_off(snapshot.provider(row, {}))
 
 
 def test_the_operator_is_told_once_by_mail(settings: Any) -> None:
