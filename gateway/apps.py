@@ -6,7 +6,8 @@ class GatewayConfig(AppConfig):
     name = "gateway"
 
     def ready(self) -> None:
-        from gateway import checks  # noqa: F401  system checks register on import, once apps are loaded
+        # System checks register on import, once apps are loaded; tasks are queued by the application that is there.
+        from gateway import celery, checks  # noqa: F401
 
 
 class AddressesConfig(AccountConfig):  # type: ignore[misc]  # allauth has no types

@@ -10,12 +10,13 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+import redis
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from accounts.tasks import sessions
 from tests.gateway.conftest import catalogue
-from tests.services import Product, Servers, running
+from tests.services import Product, Servers, manage, running
 from tests.upstream import Upstream
 
 pytestmark = pytest.mark.slow
@@ -126,3 +127,12 @@ def test_expired_sessions_are_deleted() -> None:
     for _ in range(2):
         sessions()
         assert Session.objects.get().session_key == "key1"
+
+
+def test_every_process_queues_where_the_worker_looks(servers: Servers) -> None:
+    url = servers.new_redis()
+    environment = {**os.environ, "DATABASE_URL": servers.new_database(), "REDIS_URL": url}
+    told = manage(environment, "issue_key", "--email", "queue@example.com", "--management").stdout
+    # The mail about it waits for a worker, and is not in the way here.
+    assert told.split() == [told.strip()]
+    assert redis.Redis.from_url(url).llen("default") == 1
