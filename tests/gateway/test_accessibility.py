@@ -56,16 +56,17 @@ def test_every_page_can_be_read_and_is_light_and_still(people: People, browser: 
 
 def scales(context: BrowserContext) -> Callable[[], int]:
     """Bytes that the page now open took to load, by a browser that knew nothing of it."""
-    weight = 0
+    # By request of the document that is open; what an earlier one still gets is not its own.
+    weights: dict[str, int] = {}
 
     def begin(event: dict[str, Any]) -> None:
-        nonlocal weight
         if event["type"] == "Document":
-            weight = 0
+            weights.clear()
+        weights[event["requestId"]] = 0
 
     def add(event: dict[str, Any]) -> None:
-        nonlocal weight
-        weight += int(event["encodedDataLength"])
+        if event["requestId"] in weights:
+            weights[event["requestId"]] = int(event["encodedDataLength"])
 
     def watch(page: Page) -> None:
         cdp = context.new_cdp_session(page)
@@ -75,7 +76,7 @@ def scales(context: BrowserContext) -> Callable[[], int]:
         cdp.on("Network.loadingFinished", add)
 
     context.on("page", watch)
-    return lambda: weight
+    return lambda: sum(weights.values())
 
 
 def violations(page: Page, options: dict[str, Any]) -> list[str]:
