@@ -106,7 +106,7 @@ def test_several_answers_end_each_for_itself_and_the_first_is_told_of(
     response = ask(stream=True, n=2)
     *chunks, usage, _ = events(response)
     texts = {0: "", 1: ""}
-    ends = {}
+    ends: dict[int, str | None] = {}
     for choice in [one for part in chunks for one in part["choices"]]:
         texts[choice["index"]] += choice["delta"]["content"]
         ends[choice["index"]] = choice["finish_reason"] or ends.get(choice["index"])
