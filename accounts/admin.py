@@ -1,9 +1,11 @@
 """Users and audit events in Django's admin. Organizations and keys are shown with their money: billing/admin/."""
 
 import json
+from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -16,6 +18,10 @@ from django.utils.html import format_html
 from accounts import audit
 from accounts.forms import NewUserForm, UserForm
 from accounts.models import AuditEvent, Membership, Organization, User
+from accounts.paging import BoundedPaginator, newest_of
+
+# Of people and organizations with a name that is searched for.
+MAX_NAMED = 500
 
 
 class ReadOnly:
@@ -106,6 +112,28 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
         return response
 
 
+admin.site.unregister(UserSession)
+
+
+@admin.register(UserSession)
+class UserSessionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Where people are logged in. Who has a session's key has the session, so it is not shown."""
+
+    list_display = ("user", "created_at", "last_seen_at", "ip", "user_agent")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "ip")
+    ordering = ("-pk",)
+    fields = readonly_fields = ("user", "created_at", "last_seen_at", "ip", "user_agent")
+
+
+def is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def is_superuser(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_superuser
 
@@ -121,10 +149,25 @@ class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    paginator = BoundedPaginator
     fields = readonly_fields = (
         *("created_at", "who", "verb", "target", "target_type", "target_id", "organization", "address"),
         "pretty_details",
     )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        events = AuditEvent.objects
+        people = list(User.objects.filter(email__icontains=term).values_list("pk", flat=True)[:MAX_NAMED])
+        named = list(Organization.objects.filter(name__icontains=term).values_list("pk", flat=True)[:MAX_NAMED])
+        found = [events.filter(actor__in=people), events.filter(organization__in=named), events.filter(target_id=term)]
+        if is_address(term):
+            found.append(events.filter(address=term))
+        return newest_of(queryset, *found), False
 
     @admin.display()
     def who(self, event: AuditEvent) -> str:

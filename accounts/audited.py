@@ -18,6 +18,9 @@ SECRET = "(not kept)"
 class Audited:
     """Adding, changing, deleting and bulk actions. What a form keeps secret is told as changed and no more."""
 
+    recorded_actions: tuple[str, ...] = ()
+    """They leave events of their own."""
+
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         request.audit_details = {**told(form), **rows_of(formsets or ())}  # type: ignore[attr-defined]
         return super().construct_change_message(request, form, formsets, add)  # type: ignore[misc]
@@ -45,7 +48,7 @@ class Audited:
             chosen = list(queryset)
         with transaction.atomic():
             response: HttpResponse | None = super().response_action(request, queryset, *where, **named)  # type: ignore[misc]
-            if response is not None and action and action != delete_selected.__name__:
+            if response is not None and action and action not in (delete_selected.__name__, *self.recorded_actions):
                 for obj in chosen:
                     audit.record(request, audit.Verb.UPDATE, obj, details={"name": str(obj), "action": action})
         return response

@@ -38,6 +38,8 @@ class Caller(Struct, frozen=True):
     organization_requests_per_minute: int | None
     expires_at: datetime | None
     keeps_content: bool = False
+    suspended: str = ""
+    """What to tell who asks for a suspended organization."""
     policy: Policy = NO_POLICY
     visitor: UUID | None = None
     """Whence a visitor of the playground comes, who has no account."""
@@ -123,6 +125,14 @@ def find(key_hash: str) -> Caller | None:
         expires_at=row.expires_at,
         # A visitor has not agreed to what the organization wants for itself.
         keeps_content=row.organization.keeps_content and row.visitor is None,
+        suspended=suspension(row),
         policy=policy_of(row),
         visitor=row.visitor,
     )
+
+
+def suspension(key: ApiKey) -> str:
+    if not key.organization.is_suspended:
+        return ""
+    # Why is for its own people to know.
+    return key.organization.suspension_notice if key.visitor is None else "This is switched off at the moment."

@@ -30,6 +30,10 @@ class MethodMismatch(Exception):
     """The method named is not the one that the code was made with."""
 
 
+class Suspended(Exception):
+    """The organization that the code was made in makes no keys now; says so."""
+
+
 def issue(
     organization: Organization,
     user: User | None,
@@ -63,7 +67,10 @@ def issue(
 
 
 def exchange(code: str, *, verifier: str = "", method: str = "") -> tuple[ApiKey, str]:
-    """The key's row and its plaintext. The code is used up. Raises BadCode or MethodMismatch, and then it is not."""
+    """The key's row and its plaintext. The code is used up.
+
+    Raises BadCode, MethodMismatch or Suspended, and then it is not.
+    """
     with transaction.atomic():
         rows = AuthorizationCode.objects.select_for_update(of=("self",)).select_related("organization", "user")
         row = rows.filter(hash=keys.digest(code), expires_at__gt=timezone.now()).first()
@@ -73,6 +80,8 @@ def exchange(code: str, *, verifier: str = "", method: str = "") -> tuple[ApiKey
             raise MethodMismatch
         if row.challenge and not proves(verifier, row):
             raise BadCode
+        if row.organization.is_suspended:
+            raise Suspended(row.organization.suspension_notice)
         row.delete()
         return keys.issue(
             row.organization,

@@ -2,7 +2,10 @@
 
 import re
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+from django.db.models import QuerySet
 
 from accounts.ids import uuid7
 from accounts.keys import ALPHABET, base62
@@ -49,3 +52,13 @@ def private_id(public: str) -> UUID | None:
 def first_id(moment: datetime) -> UUID:
     """No generation of this moment or later has a smaller id."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def oldest_of(ids: QuerySet[Any], many: int) -> UUID | None:
+    """The id before which a search among so many of the newest does not look; None when there are no more than that.
+
+    `ids`: generations that an index finds, newest first. What no index knows is looked for among these alone: a page
+    that finds nothing would otherwise read them all.
+    """
+    found: UUID | None = ids.values_list("id", flat=True)[many : many + 1].first()
+    return found

@@ -1,6 +1,5 @@
 """The business in a few numbers: the last 24 hours from the roll-ups (a minute old at most), and what is open now."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,20 +38,27 @@ class Open(Struct, frozen=True):
     credit: int
 
 
-def by_hour() -> list[Sums]:
-    """24 of them, the present one last, each there even when nothing happened; named by their first minute, UTC."""
+def last_day() -> list[dict[str, Any]]:
+    """Sums by hour and provider: one look at the last 24 hours for all that follows."""
+    rows = UsageHour.objects.filter(hour__gte=hours()[0]).values("hour", "provider")
+    return [*rows.annotate(title=Max("provider_name"), **sums())]  # type: ignore[list-item]  # they are dicts
+
+
+def hours() -> list[datetime]:
+    """24 of them, the present one last."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    hours = [now - timedelta(hours=number) for number in range(HOURS - 1, -1, -1)]
-    rows = UsageHour.objects.filter(hour__gte=hours[0]).values("hour")
-    found = {row["hour"]: row for row in rows.annotate(**sums())}
-    return [named(f"{hour:%H:%M}", found.get(hour, {})) for hour in hours]
+    return [now - timedelta(hours=number) for number in range(HOURS - 1, -1, -1)]
 
 
-def by_provider() -> dict[str, Sums]:
+def by_hour(rows: list[dict[str, Any]]) -> list[Sums]:
+    """Each there even when nothing happened; named by their first minute, UTC."""
+    return [named(f"{hour:%H:%M}", [row for row in rows if row["hour"] == hour]) for hour in hours()]
+
+
+def by_provider(rows: list[dict[str, Any]]) -> dict[str, Sums]:
     """By slug; what no provider has answered is under ""."""
-    since = datetime.now(UTC) - timedelta(hours=HOURS)
-    rows = UsageHour.objects.filter(hour__gte=since).values("provider").annotate(title=Max("provider_name"), **sums())
-    return {row["provider"]: named(row["title"] or row["provider"], row) for row in rows}
+    slugs = {row["provider"]: row["title"] or row["provider"] for row in rows}
+    return {slug: named(title, [row for row in rows if row["provider"] == slug]) for slug, title in slugs.items()}
 
 
 def total(parts: list[Sums]) -> Sums:
@@ -69,5 +75,5 @@ def sums() -> dict[str, Sum]:
     return {f"sum_{name}": Sum(name) for name in SUMS}
 
 
-def named(name: str, row: Mapping[str, Any]) -> Sums:
-    return Sums(name, **{column: row.get(f"sum_{column}", 0) for column in SUMS})
+def named(name: str, rows: list[dict[str, Any]]) -> Sums:
+    return Sums(name, **{column: sum(row[f"sum_{column}"] for row in rows) for column in SUMS})

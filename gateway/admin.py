@@ -12,6 +12,7 @@ from django_celery_beat import admin as pages
 from django_celery_beat import models
 
 from accounts.audited import Audited
+from accounts.choosing import Choosing
 from accounts.models import RoutingPolicy
 from gateway.routing.forms import FIELDS, RoutingForm
 
@@ -29,7 +30,7 @@ for model, page in PAGES.items():
 
 
 @admin.register(RoutingPolicy)
-class RoutingPolicyAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
+class RoutingPolicyAdmin(Choosing, Audited, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
     form = RoutingForm
     list_display = ("__str__", "denies_collection", "needs_zdr", "sort", "updated_at")
     list_filter = ("denies_collection", "needs_zdr", "sort")

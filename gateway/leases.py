@@ -28,6 +28,8 @@ TIMEOUT_S = 1.0
 # Organizations that a process tells of; beyond that they are a crowd anyway.
 MOST_TOLD = 200
 LARGE = 10
+# Of a provider's slug or an endpoint's id: what each process has there.
+SLOTS = "turnpike:slots:{}"
 SCRIPT = Path(__file__).with_name("lease.lua").read_text()
 
 logger = logging.getLogger(__name__)
@@ -88,7 +90,7 @@ class Leases:
             line.share = max((line.limit or 0) // self.processes, 1)
         pipeline = self._redis.pipeline(transaction=False)
         for line in lines:
-            pipeline.eval(SCRIPT, 1, f"turnpike:slots:{line.key}", *self._told(line))
+            pipeline.eval(SCRIPT, 1, SLOTS.format(line.key), *self._told(line))
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 replies = await pipeline.execute()

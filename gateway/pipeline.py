@@ -136,6 +136,8 @@ async def authenticate(callers: Callers, token: str) -> Caller:
         raise ApiError(401, "User not found: the API key is unknown, disabled or expired.")
     if caller.is_management:
         raise ApiError(403, "A management key cannot run inference. Use an inference key.")
+    if caller.suspended:
+        raise ApiError(403, caller.suspended)
     return caller
 
 

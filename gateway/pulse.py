@@ -28,6 +28,8 @@ KEPT_S = 2400
 HISTORY_S = 1800
 BREAKERS = "turnpike:breakers"
 PROCESSES = "turnpike:processes"
+# Of an endpoint's id: who tries it.
+TRIAL = "turnpike:trial:{}"
 # A process that has said nothing for so long is not there any more.
 ALIVE_S = 10
 
@@ -129,7 +131,7 @@ class Pulse:
     async def _try(self) -> None:
         """Of all processes one lets a request through to an endpoint whose pause is over."""
         for endpoint in self._monitor.breakers.due():
-            trial = f"turnpike:trial:{endpoint}"
+            trial = TRIAL.format(endpoint)
             if await self._redis.set(trial, self._monitor.statistics.process, nx=True, px=int(breaker.TRIAL_S * 1000)):
                 self._monitor.breakers.try_once(endpoint)
 

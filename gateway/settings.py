@@ -72,6 +72,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    # The innermost, so that it has every page in its hands.
+    "gateway.pages.looking.LookingMiddleware",
 ]
 TEMPLATES = [
     {

@@ -10,7 +10,7 @@ from providers import models, quirks
 from providers.adapters import WIRES
 from providers.catalogue.format import base_url_misfit
 from providers.dollars import dollars, pico
-from providers.overrides import OVERRIDABLE, read
+from providers.overrides import published, read
 from providers.rates import MILLION
 
 
@@ -62,14 +62,6 @@ class OverridesField(forms.JSONField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(published(initial or []), data or "[]")
-
-
-def published(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: shown(name, value) for name, value in row.items()} for row in rows]
-
-
-def shown(name: str, value: Any) -> Any:
-    return dollars(value) if name in OVERRIDABLE and isinstance(value, int) else value
 
 
 class WordsField(forms.Field):
@@ -156,6 +148,8 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
 class ModelForm(forms.ModelForm):  # type: ignore[type-arg]
     input_modalities = modalities(models.INPUT_MODALITIES)
     output_modalities = modalities(models.OUTPUT_MODALITIES)
+    # As long as a catalogue file may say.
+    description = forms.CharField(max_length=10_000, required=False, widget=forms.Textarea)
 
     class Meta:
         model = models.Model

@@ -1,115 +1,178 @@
-"""A catalogue file into the database: upserts by slug and tag, all or nothing, and never deletes."""
+"""A catalogue file into the database: what it would change, and changing that. By slug and tag; it never deletes."""
 
 import datetime
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Model as Row
+from django.http import HttpRequest
+from django.utils import timezone
 
 from accounts import audit
 from accounts.encryption import DecryptionError
 from providers import refusals
 from providers.adapters import WIRES
+from providers.catalogue.changes import Change, Kind
 from providers.catalogue.format import EndpointRow, ModelRow, PriceRow, ProviderRow, parse
 from providers.models import Credential, Endpoint, Model, Price, Provider
 
 Counts = Counter[str]
+PRICE_FIELDS = (*Price.AMOUNTS, "discount", "overrides")
 
 
-def import_catalogue(text: str, *, source: str) -> Counts:
+def import_catalogue(text: str, *, source: str, request: HttpRequest | None = None) -> Counts:
     """How many rows were added or changed, by kind. `source` names the file in prices that name no source of their own.
 
-    Raises BadCatalogue before anything is written.
+    All or nothing. Raises BadCatalogue before anything is written.
     """
-    counts: Counts = Counter()
     with transaction.atomic():
-        _one_at_a_time()
-        providers = {provider.slug: provider for provider in Provider.objects.select_related("credential")}
-        catalogue = parse(text, wires=list(WIRES), providers=providers.keys())
-        for row in catalogue.providers:
-            providers[row.slug] = _provider(row, providers.get(row.slug), counts)
-        models = {model.slug: model for model in Model.objects.filter(slug__in=[row.slug for row in catalogue.models])}
-        endpoints = {(e.model_id, e.tag): e for e in Endpoint.objects.filter(model__in=models.values())}
-        prices = {price.endpoint_id: price for price in Price.objects.current()}
-        for model_row in catalogue.models:
-            model = _model(model_row, models.get(model_row.slug), counts)
-            for endpoint_row in model_row.endpoints:
-                known = endpoints.get((model.pk, endpoint_row.tag))
-                endpoint = _endpoint(endpoint_row, known, model, providers[endpoint_row.provider], counts)
-                _price(endpoint_row.price, endpoint, prices.get(endpoint.pk), source, counts)
+        one_at_a_time()
+        counts = apply(plan(text, source=source))
         if counts:
-            audit.record(None, audit.Verb.IMPORT, ("providers.catalogue", source), details=dict(counts))
+            audit.record(request, audit.Verb.IMPORT, ("providers.catalogue", source), details=dict(counts))
     return counts
 
 
-def _one_at_a_time() -> None:
+def one_at_a_time() -> None:
     # Two imports at once would both find a row missing and both add it. Readers are not held up.
     with connection.cursor() as cursor:
         cursor.execute("LOCK TABLE providers_provider IN SHARE ROW EXCLUSIVE MODE")
 
 
-def _provider(row: ProviderRow, known: Provider | None, counts: Counts) -> Provider:
-    provider = known or Provider(slug=row.slug)
-    _save_if_changed(provider, row.fields, "provider", counts)
-    if row.api_key:
-        _credential(provider, row.api_key, counts)
-    return provider
+def plan(text: str, *, source: str, may_hold_keys: bool = True) -> list[Change]:
+    """What the file would change, each change after those that it needs. Raises BadCatalogue."""
+    known = {provider.slug: provider for provider in Provider.objects.select_related("credential")}
+    catalogue = parse(text, wires=list(WIRES), providers=known.keys(), may_hold_keys=may_hold_keys)
+    planned = Plan(source, known, [row.slug for row in catalogue.models])
+    for row in catalogue.providers:
+        planned.provider(row)
+    for model_row in catalogue.models:
+        planned.model(model_row)
+    return planned.changes
 
 
-def _credential(provider: Provider, api_key: str, counts: Counts) -> None:
-    credential = Credential.objects.filter(provider=provider).first() or Credential(provider=provider)
-    if credential.pk and _secret(credential) == api_key:
-        return
-    credential.set_secret(api_key)
-    credential.save()
-    refusals.forgive(Provider.objects.filter(pk=provider.pk))
-    counts["credential"] += 1
+def apply(changes: Iterable[Change]) -> Counts:
+    """Writes them, in the order of `plan`, within the caller's transaction."""
+    counts: Counts = Counter()
+    for change in changes:
+        write(change)
+        counts[change.kind] += 1
+    return counts
 
 
-def _secret(credential: Credential) -> str | None:
+def write(change: Change) -> None:
+    row = change.row
+    for name, value in change.after.items():
+        setattr(row, name, value)
+    # Rows that did not exist when this was planned have their keys by now.
+    for name, parent in change.parents.items():
+        setattr(row, name, parent)
+    if isinstance(row, Credential):
+        row.set_secret(change.secret)
+    if isinstance(row, Price):
+        row.effective_from = row.created_at = timezone.now()
+    row.save()
+    if isinstance(row, Credential):
+        refusals.forgive(Provider.objects.filter(pk=row.provider_id))
+
+
+class Plan:
+    """The database as it is, and the changes so far."""
+
+    def __init__(self, source: str, providers: dict[str, Provider], slugs: list[str]) -> None:
+        self.changes: list[Change] = []
+        self._source = source
+        self._providers = providers
+        self._models = {model.slug: model for model in Model.objects.filter(slug__in=slugs)}
+        endpoints = Endpoint.objects.filter(model__in=self._models.values()).select_related("provider")
+        self._endpoints = {(endpoint.model_id, endpoint.tag): endpoint for endpoint in endpoints}
+        self._prices = {price.endpoint_id: price for price in Price.objects.current()}
+        self._added: dict[int, Change] = {}
+
+    def provider(self, row: ProviderRow) -> None:
+        provider = self._providers.get(row.slug) or Provider(slug=row.slug)
+        self._providers[row.slug] = provider
+        self._differs("provider", row.slug, provider, row.fields)
+        if row.api_key and row.api_key != stored_key(provider):
+            credential = provider.credential if has_key(provider) else Credential()
+            self._add(Change("credential", row.slug, credential, None, {}, {"provider": provider}, secret=row.api_key))
+
+    def model(self, row: ModelRow) -> None:
+        model = self._models.get(row.slug) or Model(slug=row.slug)
+        fields = dict(row.fields)
+        # A file says the day alone: what is kept of the hour stays.
+        if row.released_at and (is_new(model) or model.released_at.date() != row.released_at.date()):
+            fields["released_at"] = row.released_at
+        self._differs("model", row.slug, model, fields)
+        for endpoint_row in row.endpoints:
+            self._endpoint(endpoint_row, model)
+
+    def _endpoint(self, row: EndpointRow, model: Model) -> None:
+        name = f"{model.slug} at {row.tag}"
+        provider = self._providers[row.provider]
+        known = self._endpoints.get((model.pk, row.tag))
+        endpoint = known or Endpoint(model=model, tag=row.tag)
+        parents = {"model": model, "provider": provider}
+        self._differs("endpoint", name, endpoint, {**row.fields, "provider": provider}, parents)
+        if row.price:
+            self._price(row.price, name, endpoint)
+
+    def _price(self, row: PriceRow, name: str, endpoint: Endpoint) -> None:
+        """Appended when an amount differs from the row in force; another source or date for the same is no change."""
+        current = self._prices.get(endpoint.pk)
+        before = {} if current is None or current.is_end else {field: getattr(current, field) for field in PRICE_FIELDS}
+        if row.is_end:
+            if not before:
+                return
+            fields = {**before, "is_end": True}
+        else:
+            fields = row.fields
+            if before and fields.items() <= before.items():
+                return
+        new = Price(source=row.source or self._source, as_of=row.as_of or datetime.date.today())
+        self._add(Change("price", name, new, before or None, fields, {"endpoint": endpoint}))
+
+    def _differs(
+        self,
+        kind: Kind,
+        name: str,
+        row: Provider | Model | Endpoint,
+        fields: Mapping[str, Any],
+        parents: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Leaves an unchanged row alone, so that `updated_at` tells when it last changed."""
+        if is_new(row):
+            self._add(Change(kind, name, row, None, dict(fields), parents or {}))
+            return
+        after = {field: value for field, value in fields.items() if getattr(row, field) != value}
+        if after:
+            before = {field: getattr(row, field) for field in after}
+            self._add(Change(kind, name, row, before, after, parents or {}))
+
+    def _add(self, change: Change) -> None:
+        change.needs = [
+            self._added[key] for parent in change.parents.values() if (key := key_of(parent)) in self._added
+        ]
+        if change.before is None and change.kind != "price":
+            self._added[key_of(change.row)] = change
+        self.changes.append(change)
+
+
+def key_of(row: Any) -> int:
+    return id(row)
+
+
+def is_new(row: Provider | Model | Endpoint) -> bool:
+    return row._state.adding
+
+
+def has_key(provider: Provider) -> bool:
+    return not is_new(provider) and hasattr(provider, "credential")
+
+
+def stored_key(provider: Provider) -> str | None:
     try:
-        return credential.secret()
+        return provider.credential.secret() if has_key(provider) else None
     except DecryptionError:
         return None  # its key has left the ring: what the file says replaces it
-
-
-def _model(row: ModelRow, known: Model | None, counts: Counts) -> Model:
-    fields = row.fields if row.released_at is None else {**row.fields, "released_at": row.released_at}
-    model = known or Model(slug=row.slug)
-    _save_if_changed(model, fields, "model", counts)
-    return model
-
-
-def _endpoint(row: EndpointRow, known: Endpoint | None, model: Model, provider: Provider, counts: Counts) -> Endpoint:
-    endpoint = known or Endpoint(model=model, tag=row.tag)
-    _save_if_changed(endpoint, {**row.fields, "provider_id": provider.pk}, "endpoint", counts)
-    return endpoint
-
-
-def _price(row: PriceRow | None, endpoint: Endpoint, current: Price | None, source: str, counts: Counts) -> None:
-    """Appends when an amount differs from the row in force; another source or date for the same is no change."""
-    if row is None:
-        return
-    if row.is_end:
-        if current is None or current.is_end:
-            return
-        fields = {name: getattr(current, name) for name in (*Price.AMOUNTS, "discount", "overrides")}
-    else:
-        fields = row.fields
-        is_same = current is not None and all(getattr(current, name) == value for name, value in fields.items())
-        if current is not None and is_same and not current.is_end:
-            return
-    as_of = row.as_of or datetime.date.today()
-    Price.objects.create(endpoint=endpoint, source=row.source or source, as_of=as_of, is_end=row.is_end, **fields)
-    counts["price"] += 1
-
-
-def _save_if_changed(row: Row, fields: dict[str, Any], kind: str, counts: Counts) -> None:
-    """Leaves an unchanged row alone, so that `updated_at` tells when it last changed."""
-    if not row._state.adding and all(getattr(row, name) == value for name, value in fields.items()):
-        return
-    for name, value in fields.items():
-        setattr(row, name, value)
-    row.save()
-    counts[kind] += 1

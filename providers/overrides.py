@@ -74,6 +74,15 @@ class Override(Struct, frozen=True, omit_defaults=True):
         return {name: amount for name in OVERRIDABLE if (amount := getattr(self, name)) is not None}
 
 
+def published(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What price rows keep, as people and files write it: prices in USD."""
+    return [{name: _shown(name, value) for name, value in row.items()} for row in rows]
+
+
+def _shown(name: str, value: Any) -> Any:
+    return dollars(value) if name in OVERRIDABLE and isinstance(value, int) else value
+
+
 def read(rows: object) -> list[dict[str, Any]]:
     """The way back from `published`, as price rows keep it. Raises ValueError with a reason."""
     if not isinstance(rows, list):

@@ -24,8 +24,15 @@ class AuditEvent(models.Model):
         TRANSFER = "transfer", "Transfer ownership"
         SECURE = "secure", "Change two-factor log-in"
         IMPORT = "import", "Import catalogue"
+        ACCEPT = "accept", "Accept changes of the catalogue"
+        REJECT = "reject", "Reject changes of the catalogue"
         GRANT = "grant", "Grant credit"
         CORRECT = "correct", "Correct credit"
+        SUSPEND = "suspend", "Suspend organization"
+        RESUME = "resume", "End a suspension"
+        BEGIN_LOOK = "begin_look", "Operator begins to look as the organization"
+        LOOK = "look", "Operator looks at a page as the organization"
+        END_LOOK = "end_look", "Operator ends looking"
 
     # No constraints: an event outlives what it tells of.
     actor = models.ForeignKey(User, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+")

@@ -116,13 +116,31 @@ class Organization(Budgeted):
     notices_email = models.EmailField(
         blank=True, db_default="", help_text="Gets mail about money, beside the members who do."
     )
+    suspended_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since then it makes no requests and changes nothing."
+    )
+    suspension = models.CharField(
+        max_length=500, blank=True, db_default="", editable=False, help_text="Why; its members read it."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
 
     objects: ClassVar[OrganizationManager] = OrganizationManager()
 
+    class Meta:
+        permissions = [("look_as_organization", "Can look at the pages of an organization as a member would")]
+
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.suspended_at is not None
+
+    @property
+    def suspension_notice(self) -> str:
+        why = f" {self.suspension}" if self.suspension else ""
+        return f"This organization is suspended: it can be read, but not used or changed.{why}"
 
     @property
     def budget_id(self) -> UUID:

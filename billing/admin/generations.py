@@ -1,6 +1,7 @@
 """Generations in the admin. The table is large and has one order, its ids': every list is a range of the newest."""
 
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -11,19 +12,24 @@ from django.utils import timezone
 
 from accounts.admin import ReadOnly, pretty
 from accounts.models import ApiKey, Organization
-from billing.admin.columns import BoundedPaginator, usd_column
-from billing.generations import first_id, private_id, public_id
+from accounts.paging import BoundedPaginator
+from billing.admin.columns import usd_column
+from billing.admin.sheets import Sheet, moment_cell, nano_cell
+from billing.generations import first_id, oldest_of, private_id, public_id
 from billing.models import Generation
 
 AMOUNTS = tuple(usd_column(name) for name in ("charge", "list_charge", "cost", "write_off"))
 # Providers come from so many of the newest rows: DISTINCT would read all.
 SAMPLE = 5000
+SEARCHED = 50_000
+UNINDEXED = {"q", "outcome__exact", "provider", "streamed__exact", "is_estimated__exact"}
 # Of organizations and keys with a name that is searched for.
 MAX_NAMED = 500
+TOKENS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "cache_write_tokens")
 
 
 class SinceFilter(admin.SimpleListFilter):
-    title = "since"
+    title = f"since (with other filters the newest {SEARCHED:,})"
     parameter_name = "since"
     DAYS = {"day": 1, None: 7, "month": 30}
 
@@ -36,7 +42,19 @@ class SinceFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         days = self.DAYS.get(self.value())
-        return queryset if days is None else queryset.filter(pk__gte=first_id(timezone.now() - timedelta(days=days)))
+        if days is None:
+            return queryset
+        since = first_id(timezone.now() - timedelta(days=days))
+        return queryset.filter(pk__gte=max(since, searched_from(request) or since))
+
+
+def searched_from(request: HttpRequest) -> UUID | None:
+    """What no index knows is looked for among the newest alone: of all, or of the organization that is asked for."""
+    if not request.GET.keys() & UNINDEXED:
+        return None
+    organization = uuid_of(request.GET.get("organization_id", "")) or searched_organization(request.GET.get("q", ""))
+    rows = Generation.objects.filter(organization_id=organization) if organization else Generation.objects.all()
+    return oldest_of(rows.order_by("-id"), SEARCHED)
 
 
 class ProviderFilter(admin.SimpleListFilter):
@@ -52,7 +70,7 @@ class ProviderFilter(admin.SimpleListFilter):
 
 
 @admin.register(Generation)
-class GenerationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
+class GenerationAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
     list_display = (
         *("public_id", "organization", "model", "outcome", AMOUNTS[0], "provider", "key_name"),
         *("prompt_tokens", "completion_tokens", "latency_ms", "created_at"),
@@ -73,11 +91,7 @@ class GenerationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         ("Money", {"fields": (AMOUNTS, ("price_id", "is_estimated"))}),
         (
             "Tokens",
-            {
-                "fields": (
-                    ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "cache_write_tokens"),
-                )
-            },
+            {"fields": (TOKENS,)},
         ),
         (
             "Answer",
@@ -90,6 +104,24 @@ class GenerationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
             },
         ),
         ("Client", {"fields": ("app_title", "http_referer", "user_agent", "session_id", "external_user")}),
+    )
+
+    sheet_columns = (
+        ("generation", lambda row: public_id(row.pk)),
+        ("time (UTC)", moment_cell("created_at")),
+        ("organization", lambda row: row.organization_name or row.organization_id),
+        ("organization id", lambda row: row.organization_id),
+        ("key", lambda row: row.key_name or ""),
+        *(
+            (name.replace("_", " "), attrgetter(name))
+            for name in ("model", "provider", "endpoint_tag", "outcome", "error")
+        ),
+        *(
+            (f"{name.replace('_', ' ')} (USD)", nano_cell(name))
+            for name in ("charge", "list_charge", "cost", "write_off")
+        ),
+        *((name.replace("_", " "), attrgetter(name)) for name in TOKENS),
+        ("latency (ms)", lambda row: row.latency_ms),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Generation]:
@@ -108,10 +140,10 @@ class GenerationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
         if generation := private_id(term):
             # There is one: no filter needs to match.
             return self.get_queryset(request).filter(pk=generation), False
+        if organization := searched_organization(term):
+            return queryset.filter(organization_id=organization), False
         if identity := uuid_of(term):
-            return queryset.filter(
-                Q(pk=identity) | Q(organization_id=identity) | Q(api_key_id=identity) | Q(endpoint_id=identity)
-            ), False
+            return queryset.filter(Q(pk=identity) | Q(api_key_id=identity) | Q(endpoint_id=identity)), False
         return (queryset.filter(named(term)) if term else queryset), False
 
     @admin.display(description="generation")
@@ -134,6 +166,11 @@ class GenerationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # 
     @admin.display(description="attempts")
     def tries(self, generation: Generation) -> str:
         return pretty(generation.attempts)
+
+
+def searched_organization(term: str) -> UUID | None:
+    identity = uuid_of(term.strip())
+    return identity if identity and Organization.objects.filter(pk=identity).exists() else None
 
 
 def named(term: str) -> Q:

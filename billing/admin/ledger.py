@@ -1,14 +1,19 @@
 """Wallets, holds and the ledger in the admin: to look at. Money moves by the till and billing/ledger.py alone."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 
 from accounts import audit
 from accounts.admin import ReadOnly, admin_link
-from billing.admin.columns import BoundedPaginator, usd_column
+from accounts.models import Organization, User
+from accounts.paging import BoundedPaginator, newest_of
+from billing.admin.columns import usd_column
+from billing.admin.generations import MAX_NAMED, uuid_of
+from billing.admin.sheets import Sheet, moment_cell, nano_cell
 from billing.generations import public_id
 from billing.models import Hold, LedgerEntry, LedgerTransaction, Wallet
 
@@ -61,7 +66,7 @@ class LedgerEntryInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg
 
 
 @admin.register(LedgerTransaction)
-class LedgerTransactionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class LedgerTransactionAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
         "id",
         "created_at",
@@ -84,6 +89,31 @@ class LedgerTransactionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-a
         *("id", "created_at", "organization_link", "kind"),
         *("reason", "created_by", "reference"),
     )
+    sheet_columns = (
+        ("id", lambda row: row.pk),
+        ("time (UTC)", moment_cell("created_at")),
+        ("organization", lambda row: row.organization.name),
+        ("organization id", lambda row: row.organization_id),
+        ("kind", lambda row: row.kind),
+        ("wallet (USD)", nano_cell("wallet")),
+        ("reason", lambda row: row.reason),
+        ("by", lambda row: str(row.created_by or "")),
+        ("reference", lambda row: row.reference or ""),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        rows = LedgerTransaction.objects
+        # Usage has no words, and is nearly all there is.
+        by_hand = rows.exclude(kind=LedgerTransaction.Kind.USAGE)
+        words = by_hand.filter(Q(reason__icontains=term) | Q(reference__icontains=term))
+        people = User.objects.filter(email__icontains=term).values("pk")[:MAX_NAMED]
+        of_people = by_hand.filter(created_by__in=list(people.values_list("pk", flat=True)))
+        return newest_of(queryset, rows.filter(organization_id__in=organizations(term)), words, of_people), False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LedgerTransaction]:
         entries = LedgerEntry.objects.filter(transaction=OuterRef("pk"), account=LedgerEntry.Account.WALLET)
@@ -96,6 +126,12 @@ class LedgerTransactionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-a
     @admin.display(description="organization")
     def organization_link(self, posted: LedgerTransaction) -> str:
         return admin_link(posted.organization)
+
+
+def organizations(term: str) -> list[UUID]:
+    """By part of their name, or by id."""
+    found = Organization.objects.filter(name__icontains=term).values_list("pk", flat=True)[:MAX_NAMED]
+    return [*found, *([identity] if (identity := uuid_of(term)) else [])]
 
 
 @admin.register(Hold)

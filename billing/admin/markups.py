@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from accounts import audit
+from accounts.choosing import Choosing
 from billing.models import Markup
 
 PER_CENT = 10_000
@@ -37,7 +38,7 @@ class MarkupForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the t
 
 
 @admin.register(Markup)
-class MarkupAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class MarkupAdmin(Choosing, admin.ModelAdmin):  # type: ignore[type-arg]
     form = MarkupForm
     fields = ("organization", "model", "percent")
     list_display = ("scope", "percent")

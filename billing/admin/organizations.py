@@ -10,17 +10,19 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 
 from accounts import audit
+from accounts.choosing import Choosing
 from accounts.forms import MembershipFormSet
 from accounts.models import ApiKey, Membership, Organization
-from billing.admin import credit
+from billing.admin import access, credit
 from billing.admin.columns import usd_column
 from billing.admin.keys import ApiKeyInline
+from billing.admin.sheets import Sheet, moment_cell, nano_cell
 from billing.forms import MemberForm, OrganizationForm
 
 BALANCE = tuple(usd_column(name) for name in ("credit", "spent", "held", "spendable"))
 
 
-class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]  # generic to the type checker only
+class MembershipInline(Choosing, admin.TabularInline):  # type: ignore[type-arg]  # generic to the type checker only
     model = Membership
     form = MemberForm
     formset = MembershipFormSet
@@ -35,23 +37,34 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]  # generi
 
 
 @admin.register(Organization)
-class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class OrganizationAdmin(Sheet, admin.ModelAdmin):  # type: ignore[type-arg]
     """Organizations are not deleted: the ledger names them."""
 
-    list_display = ("name", BALANCE[3], *BALANCE[:3], "people", "live_keys", "created_at")
-    list_filter = ("is_personal", "created_at")
+    list_display = ("name", BALANCE[3], *BALANCE[:3], "people", "live_keys", "suspended_at", "created_at")
+    list_filter = ("is_personal", ("suspended_at", admin.EmptyFieldListFilter), "created_at")
     search_fields = ("name", "memberships__user__email", "id__exact")
     search_help_text = "Name, e-mail of a member, or id"
     form = OrganizationForm
     inlines = (MembershipInline, ApiKeyInline)
-    readonly_fields = ("id", "is_personal", "created_at", *BALANCE, "look_at")
+    readonly_fields = ("id", "is_personal", "created_at", "suspended_at", "suspension", *BALANCE, "look_at")
     change_form_template = "admin/accounts/organization/change_form.html"
     add_fieldsets: Any = ((None, {"fields": ("name",)}),)
     fieldsets = (
-        (None, {"fields": ("name", "is_personal", "id", "created_at")}),
+        (None, {"fields": ("name", "is_personal", "id", "created_at", ("suspended_at", "suspension"))}),
         ("Limits", {"fields": (("budget_nano", "budget_reset"), "requests_per_minute")}),
         ("Privacy", {"fields": ("keeps_content",)}),
         ("Balance", {"fields": (BALANCE, "look_at")}),
+    )
+
+    sheet_columns = (
+        ("id", lambda row: row.pk),
+        ("name", lambda row: row.name),
+        ("personal", lambda row: row.is_personal),
+        *((f"{name} (USD)", nano_cell(name)) for name in ("credit", "spent", "held", "spendable")),
+        ("members", lambda row: row.member_count),
+        ("live keys", lambda row: row.key_count),
+        ("created (UTC)", moment_cell("created_at")),
+        ("suspended (UTC)", moment_cell("suspended_at")),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Organization]:
@@ -70,8 +83,15 @@ class OrganizationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.inlines if obj else (MembershipInline,)
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(credit.page)
-        own = [path("<uuid:organization_id>/credit/", page, name="accounts_organization_credit")]
+        pages = {"credit": credit.page, "suspend": access.suspend, "resume": access.resume, "look": access.look}
+        own = [
+            path(
+                f"<uuid:organization_id>/{name}/",
+                self.admin_site.admin_view(page),
+                name=f"accounts_organization_{name}",
+            )
+            for name, page in pages.items()
+        ]
         return own + super().get_urls()
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -8,8 +8,9 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 
 from accounts.admin import ReadOnly, admin_link
+from accounts.paging import BoundedPaginator
 from billing.admin import refund
-from billing.admin.columns import BoundedPaginator, cents_column
+from billing.admin.columns import cents_column
 from billing.payments.models import BillingProfile, Dispute, Refund, StripeEvent, TopUp
 
 AMOUNTS = (cents_column("credit_cents"), cents_column("fee_cents"))

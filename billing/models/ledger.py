@@ -31,7 +31,11 @@ class LedgerTransaction(models.Model):
     created_at = models.DateTimeField(default=timezone.now, db_default=models.functions.Now())
 
     class Meta:
-        indexes = [models.Index(fields=["organization", "-id"], name="billing_transaction_of_org")]
+        indexes = [
+            models.Index(fields=["organization", "-id"], name="billing_transaction_of_org"),
+            # Usage is nearly all there is; the admin looks for the rest.
+            models.Index(fields=["-id"], name="billing_transaction_by_hand", condition=~models.Q(kind="usage")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"

@@ -26,7 +26,10 @@ LOCK_CLASS = 7_301
 
 
 def due() -> QuerySet[BillingProfile]:
-    can_pay = BillingProfile.objects.filter(is_automatic=True).exclude(payment_method="")
+    # Suspended organizations buy nothing.
+    can_pay = BillingProfile.objects.filter(is_automatic=True, organization__suspended_at=None).exclude(
+        payment_method=""
+    )
     rested = can_pay.filter(Q(retry_at=None) | Q(retry_at__lte=timezone.now()))
     return rested.annotate(left=LEFT).filter(left__lt=F("threshold_cents") * NANO_PER_CENT)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from accounts import keys
@@ -28,6 +29,8 @@ class KeyAuthentication(BaseAuthentication):
             raise ApiError(401, "User not found: the API key is unknown, disabled or expired.")
         if key.visitor is not None:
             raise ApiError(403, "A visitor's key asks models and reads nothing of the organization that pays for it.")
+        if key.organization.is_suspended and request.method not in SAFE_METHODS:
+            raise ApiError(403, key.organization.suspension_notice)
         return key.created_by, key
 
     def authenticate_header(self, request: Request) -> str:

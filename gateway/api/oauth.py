@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from accounts import audit, codes
 from accounts.audit import Verb
-from accounts.codes import BadCode, MethodMismatch
+from accounts.codes import BadCode, MethodMismatch, Suspended
 from accounts.models import ApiKey, Window
 from gateway import parse
 from gateway.api.authentication import required
@@ -61,6 +61,8 @@ def exchange(request: Request) -> Response:
             audit.record(request._request, Verb.CREATE, key, organization_id=key.organization_id, details=by_code(key))
     except MethodMismatch:
         raise ApiError(400, "code_challenge_method: the code was made with another method.") from None
+    except Suspended as error:
+        raise ApiError(403, str(error)) from None
     except BadCode:
         raise ApiError(403, "Invalid or expired code, or wrong code_verifier.") from None
     return Response({"key": token, "user_id": key.created_by_id and str(key.created_by_id)})

@@ -1,10 +1,7 @@
 """What people take with them: receipts as PDF, transactions and usage as CSV."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -16,13 +13,11 @@ from accounts import access
 from accounts.models import Membership
 from billing import receipts
 from billing.models import LedgerEntry, UsageDay
-from billing.money import AMOUNT, usd
 from billing.payments.models import TopUp
+from billing.sheets import MAX_ROWS, plain, sheet
 from gateway.pages.credits import entries, top_up_of
 from gateway.pages.tenant import membership
 
-MAX_ROWS = 50_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Row = TypeVar("Row", bound=Model)
 
 
@@ -106,24 +101,3 @@ def bounded(rows: QuerySet[Row]) -> list[Row]:
     if len(found) > MAX_ROWS:
         raise Http404(f"There are more than {MAX_ROWS:,} rows: name a shorter period with from= and to=.")
     return found
-
-
-def sheet(name: str, titles: Sequence[str], lines: Iterable[Sequence[Any]]) -> HttpResponse:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(titles)
-    writer.writerows([harmless(cell) for cell in line] for line in lines)
-    # The mark tells spreadsheets that it is UTF-8.
-    response = HttpResponse("\ufeff" + text.getvalue(), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
-    return response
-
-
-def plain(nano: int) -> str:
-    return usd(nano).replace(",", "")
-
-
-def harmless(cell: Any) -> Any:
-    """Spreadsheets take text that begins like this for a formula; names of keys are anybody's. Amounts are ours."""
-    is_text = isinstance(cell, str) and not AMOUNT.fullmatch(cell)
-    return f"'{cell}" if is_text and cell[:1] in FORMULA else cell

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Never
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Q, QuerySet
@@ -13,11 +14,13 @@ from msgspec import Struct
 
 from accounts import access
 from accounts.models import Membership
-from billing.generations import first_id, private_id, public_id
+from billing.generations import first_id, oldest_of, private_id, public_id
 from billing.models import Generation
 from gateway.pages.tenant import membership
 
 PAGE = 50
+# A filter looks at so many of the newest requests at once; a link leads further back.
+SEARCHED = 20_000
 MAX_TEXT = 200
 TIMELINE = 1000
 
@@ -40,14 +43,20 @@ def logs(request: HttpRequest) -> HttpResponse:
     """Newest first; `before` is the id of the last row of the page before."""
     member = membership(request)
     asked = {name: request.GET.get(name, "").strip()[:MAX_TEXT] for name in ("model", "key", "outcome", "day")}
-    found = filtered(generations(member), member, asked)
+    every = generations(member)
     if before := request.GET.get("before"):
-        found = found.filter(id__lt=private_id(before) or not_found())
-    shown = rows(found[: PAGE + 1])
+        every = every.filter(id__lt=private_id(before) or not_found())
+    found, oldest = filtered(every, member, asked), None
     said = {name: value for name, value in asked.items() if value}
+    if said.keys() - {"day"} and (oldest := oldest_of(of_day(every, asked["day"]), SEARCHED)):
+        found = found.filter(id__gt=oldest)
+    shown = rows(found[: PAGE + 1])
     context = {
         "recent": shown[:PAGE],
         "more": shown[PAGE - 1]["id"] if len(shown) > PAGE else None,
+        # The page is not full, but there are requests that it did not look at.
+        "further": before_next(oldest) if oldest and len(shown) <= PAGE else None,
+        "searched": SEARCHED,
         "rest": f"&{urlencode(said)}" if said else "",
         "asked": asked,
         "is_filtered": bool(said),
@@ -79,10 +88,19 @@ def filtered(found: QuerySet[Generation], member: Membership, asked: dict[str, s
         )
     if asked["outcome"]:
         found = found.filter(outcome=asked["outcome"])
-    if asked["day"]:
-        day = day_of(asked["day"])
-        found = found.filter(id__gte=first_id(day), id__lt=first_id(day + timedelta(days=1)))
-    return found
+    return of_day(found, asked["day"])
+
+
+def of_day(found: QuerySet[Generation], text: str) -> QuerySet[Generation]:
+    if not text:
+        return found
+    day = day_of(text)
+    return found.filter(id__gte=first_id(day), id__lt=first_id(day + timedelta(days=1)))
+
+
+def before_next(oldest: UUID) -> str:
+    """For `before` of the page that goes on with this one."""
+    return public_id(UUID(int=oldest.int + 1))
 
 
 def day_of(text: str) -> datetime:

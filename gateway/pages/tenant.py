@@ -4,18 +4,30 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_POST
 
-from accounts import access
+from accounts import access, looking
 from accounts.models import Membership, User
 
 SESSION_KEY = "organization"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def membership(request: HttpRequest) -> Membership:
+    """Where the user acts. Raises PermissionDenied when they would change something of a suspended organization."""
+    member = where(request)
+    if member.organization.is_suspended and request.method not in SAFE_METHODS:
+        raise PermissionDenied(member.organization.suspension_notice)
+    return member
+
+
+def where(request: HttpRequest) -> Membership:
+    if (looked_at := looking.current(request)) is not None:
+        return looked_at
     chosen = request.session.get(SESSION_KEY)
     own = memberships(request)
     # When what they chose is not among them they have left it since, or it is gone.
@@ -24,6 +36,8 @@ def membership(request: HttpRequest) -> Membership:
 
 def memberships(request: HttpRequest) -> list[Membership]:
     """The user's, asked for once in a request."""
+    if (looked_at := looking.current(request)) is not None:
+        return [looked_at]
     found: list[Membership] | None = getattr(request, "memberships", None)
     if found is None:
         found = request.memberships = list(access.memberships(user_of(request)))  # type: ignore[attr-defined]
@@ -64,6 +78,6 @@ def user_of(request: HttpRequest) -> User:
 def menu(request: HttpRequest) -> dict[str, Any]:
     """For the menu of every page: where the user is, and where else they may go."""
     return {
-        "tenant": SimpleLazyObject(lambda: membership(request)),
+        "tenant": SimpleLazyObject(lambda: where(request)),
         "tenants": SimpleLazyObject(lambda: memberships(request)),
     }

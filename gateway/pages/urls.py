@@ -10,6 +10,7 @@ from gateway.pages import (
     exports,
     keys,
     logs,
+    looking,
     members,
     notifications,
     organizations,
@@ -72,6 +73,7 @@ urlpatterns = [
     path("settings/sessions", sessions.sessions, name="page-sessions"),
     path("invitations/<str:token>", members.invitation, name="page-invitation"),
     path("auth", consent.authorize, name="authorize"),
+    path("organization/look/end", looking.end, name="end-look"),
     path("organization", tenant.choose_organization, name="choose-organization"),
     path("", include("gateway.pages.account_urls")),
 ]

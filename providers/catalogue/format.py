@@ -72,11 +72,15 @@ class BadCatalogue(Exception):
         super().__init__(f"{len(self.problems)} problems")
 
 
-def parse(text: str, *, wires: Collection[str], providers: Collection[str]) -> Catalogue:
+def parse(text: str, *, wires: Collection[str], providers: Collection[str], may_hold_keys: bool = True) -> Catalogue:
     """`providers` are the slugs that endpoints may name besides the file's own. Raises BadCatalogue."""
     problems: list[Problem] = []
     root = Fields(_compose(text), "", problems)
-    provider_rows = [_provider(fields, wires) for fields in _unique(root.rows("providers"), _slug_of)]
+    found = _unique(root.rows("providers"), _slug_of)
+    provider_rows = [_provider(fields, wires) for fields in found]
+    for fields in found:
+        if fields.has("api_key") and not may_hold_keys:
+            fields.problem("api_key", "must not stand in a file that is kept; give api_key_env, or put the key in")
     known = {*providers, *(row.slug for row in provider_rows)}
     model_rows = [_model(fields, known) for fields in _unique(root.rows("models"), _slug_of)]
     root.done()

@@ -36,21 +36,20 @@ _Dumper.add_representer(
 
 def as_yaml(catalogue: dict[str, Any], header: str) -> str:
     for model in catalogue["models"]:
-        for endpoint in model["endpoints"]:
-            if "prices" in endpoint:
-                prices = one_line(endpoint["prices"])
-                if overrides := prices.get("overrides"):
-                    prices["overrides"] = [one_line(override) for override in overrides]
-                endpoint["prices"] = prices
+        for endpoint in model.get("endpoints", ()):
+            if isinstance(prices := endpoint.get("prices"), dict):
+                endpoint["prices"] = OneLine({name: written(name, value) for name, value in prices.items()})
     body = yaml.dump(catalogue, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
     return "".join(f"# {line}".rstrip() + "\n" for line in header.splitlines()) + body
 
 
-def one_line(prices: dict[str, Any]) -> OneLine:
-    return OneLine({name: value if name in NO_PRICE else Quoted(value) for name, value in prices.items()})
+def written(name: str, value: Any) -> Any:
+    """Amounts are quoted: unquoted, YAML would make floats of them."""
+    if name == "overrides":
+        return [OneLine({key: written(key, one) for key, one in row.items()}) for row in value]
+    return Quoted(value) if isinstance(value, str) and name != "source" else value
 
 
-NO_PRICE = ("source", "as_of", "overrides", "min_prompt_tokens")
 HEADINGS = {
     "disagree": "Sources disagree: shipped without prices",
     "single": "In one source only: shipped without prices",

@@ -30,6 +30,7 @@ from billing.models import Generation, Hold, Markup, UsageDay
 from billing.payments.models import BillingProfile, Dispute, PromoCode, Refund, StripeEvent, TopUp
 from billing.usage import SUMS
 from providers.importer import import_catalogue
+from providers.models import Refresh
 from tests.gateway.conftest import catalogue
 
 pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
@@ -85,6 +86,7 @@ def things(number: int) -> None:
     for name in ("acme/", "primary", "secondary", "tertiary"):
         text = text.replace(name, f"{name.rstrip('/')}{number}{'/' if name.endswith('/') else ''}")
     import_catalogue(text, source="test")
+    Refresh.objects.create(source=f"catalogue-{number}.yaml", text=text, summary={"model": 1})
 
 
 def fill(numbers: range) -> None:

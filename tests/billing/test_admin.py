@@ -12,11 +12,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts import keys
+from accounts import keys, paging
 from accounts.ids import uuid7
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
 from billing import ledger
-from billing.admin import columns
+from billing.admin import generations
 from billing.generations import first_id, public_id
 from billing.models import Budget, Generation, Hold, LedgerTransaction, Wallet
 
@@ -328,6 +328,23 @@ def test_generations_are_filtered(root: Client, acme: Organization) -> None:
     assert "2 generations" in text(root, url("billing_generation") + f"?organization_id={acme.pk}")
 
 
+def test_what_no_index_knows_is_looked_for_among_the_newest(
+    root: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "SEARCHED", 2)
+    Generation.objects.all().delete()
+    rows = sorted(generation(acme).pk for _ in range(4))
+    Generation.objects.filter(pk__in=rows[:2]).update(outcome="error")
+
+    def found(query: str) -> list[UUID]:
+        return [row.pk for row in root.get(url("billing_generation") + query).context["cl"].result_list]
+
+    assert found("?outcome__exact=error") == found("?q=acme/large&outcome__exact=error") == [rows[1]]
+    assert found("?outcome__exact=error&since=ever") == rows[1::-1]
+    # Its own rows an organization has in an index.
+    assert found("") == found(f"?organization_id={acme.pk}") == rows[::-1]
+
+
 def test_generations_older_than_a_week_are_shown_on_request(root: Client, acme: Organization) -> None:
     generation(acme, id=days_ago(8))
     for since, count in (("", "1 generation"), ("?since=month", "2 generations"), ("?since=ever", "2 generations")):
@@ -337,7 +354,7 @@ def test_generations_older_than_a_week_are_shown_on_request(root: Client, acme: 
 def test_newest_generations_come_first_and_counting_ends(
     root: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns, "MAX_COUNTED", 3)
+    monkeypatch.setattr(paging, "MAX_COUNTED", 3)
     newest = [generation(acme) for _ in range(5)]
     with CaptureQueriesContext(connection) as queries:
         html = text(root, url("billing_generation"))

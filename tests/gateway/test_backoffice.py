@@ -91,3 +91,11 @@ def test_more_traffic_takes_no_more_queries(root: Client) -> None:
             shown(root)
         counts.append(len(queries))
     assert counts[0] == counts[1] < 20
+
+
+def test_without_redis_there_is_a_page_that_says_so(root: Client, settings: Any) -> None:
+    used(0, "primary", requests=6)
+    settings.REDIS_URL = "unix:///nowhere.sock"
+    seen = shown(root)
+    assert (seen["heard"], seen["resting"], seen["day"].requests) == (None, [], 6)
+    assert b"Redis does not answer" in root.get("/admin/").content

@@ -57,6 +57,7 @@ PAGES: dict[str, tuple[int, int, int, int]] = {
     "page-status": EVERYBODY,
     "dashboard": LOGGED_IN,
     "choose-organization": POST_ONLY,
+    "end-look": POST_ONLY,
     "first-request": LOGGED_IN,
     "page-activity": LOGGED_IN,
     "page-activity-csv": LOGGED_IN,
@@ -159,7 +160,7 @@ LOOKS: dict[str, Right] = {
     "page-audit": Right.AUDIT,
 }
 # POST-only forms of the user's own, whatever their role.
-OWN_FORMS = {"choose-organization", "page-leave"}
+OWN_FORMS = {"choose-organization", "page-leave", "end-look"}
 # Of the API, what needs no key. A browser's session opens nothing of it.
 PUBLIC_API = {
     *("models", "models-count", "model", "model-endpoints", "embedding-models", "zdr-endpoints", "providers"),

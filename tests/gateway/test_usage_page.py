@@ -13,7 +13,8 @@ from accounts import keys
 from accounts.models import ApiKey, Organization, User
 from billing import usage
 from billing.activity import SPANS, Group, activity, total
-from billing.models import LedgerEntry, Wallet
+from billing.models import Generation, LedgerEntry, Wallet
+from gateway.pages import logs
 from tests.gateway.test_dashboard import generate
 
 pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
@@ -150,6 +151,30 @@ def test_the_log_is_filtered(alice: User, here: Client, key: ApiKey) -> None:
     for query, (first, second) in expected.items():
         shown = text(here, f"/logs{query}")
         assert ("$0.000000011" in shown, "$0.000000022" in shown) == (first, second), query
+
+
+@pytest.mark.parametrize("more", ["", "&day={today}"])
+def test_a_filter_looks_further_back_step_by_step(
+    alice: User, here: Client, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However rare it is, each page reads a bounded number of requests, and none is left out or told twice."""
+    monkeypatch.setattr(logs, "SEARCHED", 3)
+    monkeypatch.setattr(logs, "PAGE", 2)
+    made = sorted(generate(alice.personal_organization, 1).pk for _ in range(12))
+    rare = [made[number] for number in (0, 1, 8, 9, 10)]
+    Generation.objects.filter(pk__in=rare).update(model="rare")
+    query = f"?model=rare{more.format(today=f'{datetime.now(UTC):%Y-%m-%d}')}"
+    asked, seen, steps = query, [], 0
+    while True:
+        shown = here.get(f"/logs{asked}").context
+        seen += [found["row"].id for found in shown["recent"]]
+        before = shown["more"] or shown["further"]
+        if before is None:
+            break
+        asked, steps = f"{query}&before={before}", steps + 1
+    assert seen == rare[::-1]
+    assert steps >= 3
+    assert here.get("/logs").context["further"] is None
 
 
 @pytest.mark.parametrize("query", ["day=nonsense", "day=0001-01-01", "before=x"])

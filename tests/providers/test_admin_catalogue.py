@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -302,6 +303,27 @@ def test_a_refused_key_is_shown_and_switched_on_again(root: Client) -> None:
     provider.refresh_from_db()
     assert (provider.refused_mark, provider.refused_at) == ("", None)
     assert AuditEvent.objects.filter(target_id=str(provider.pk), details__action__icontains="key").exists()
+
+
+@pytest.mark.parametrize("action", ["enable", "disable", "drain", "fill"])
+def test_who_may_only_look_switches_nothing(client: Client, action: str) -> None:
+    staff = get_user_model().objects.create_user(email="staff@example.com", is_staff=True)
+    staff.user_permissions.set(Permission.objects.filter(codename="view_provider"))
+    client.force_login(staff)
+    rows = Provider.objects.order_by("pk").values_list("pk", "is_enabled", "is_draining")
+    before = list(rows)
+    client.post(url("provider", "changelist"), {"action": action, "_selected_action": [pk for pk, *_ in before]})
+    assert list(rows) == before
+    assert not AuditEvent.objects.filter(target_type="providers.provider").exists()
+
+
+def test_a_bulk_action_tells_of_the_rows_that_changed(root: Client) -> None:
+    fill(range(2, 4))
+    Provider.objects.filter(slug="acme2").update(is_enabled=False)
+    form = {"action": "disable", "select_across": "1", "_selected_action": [first("provider")]}
+    assert "3 providers changed" in root.post(url("provider", "changelist"), form, follow=True).content.decode()
+    assert not Provider.objects.filter(is_enabled=True).exists()
+    assert AuditEvent.objects.filter(verb="disable", target_type="providers.provider").count() == 3
 
 
 def endpoint_form(endpoint: Endpoint, **changes: str) -> dict[str, str]:
