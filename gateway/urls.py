@@ -18,7 +18,7 @@ admin.site.login_form = LoginForm
 # The admin's own form is one more door to the same accounts.
 admin.site.login = limited("login", address="20/m", email="10/5m")(admin.site.login)  # type: ignore[assignment, method-assign]
 
-admin.site.admin_view = backoffice.admin_view  # type: ignore[method-assign]
+admin.site.admin_view = backoffice.admin_view  # type: ignore[method-assign, assignment]
 admin.site.index = backoffice.index  # type: ignore[method-assign, assignment]
 
 urlpatterns = [
