@@ -5,6 +5,7 @@ that has left, a stream's chunks, comes one at a time and is not held back.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -52,9 +53,26 @@ NOT_HTTP = b'{"error":{"code":400,"message":"Invalid HTTP request.","metadata":{
 
 
 class CorkedProtocol(HttpToolsProtocol):
+    on_left: Callable[[], object] | None = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         corked = CorkedTransport(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, corked))
+
+    def watch(self, on_left: Callable[[], object]) -> None:
+        """Calls it if the client leaves: cheaper than a task that waits for uvicorn's message."""
+        # The end of a large body may have paused it, and then nobody would see the connection end.
+        self.flow.resume_reading()
+        self.on_left = on_left
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.on_left is not None:
+            self.on_left()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast(dict[str, Any], self.scope)["state"]["connection"] = self
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP is answered like any other error."""

@@ -20,6 +20,7 @@ from django.utils.functional import cached_property
 
 from gateway import errors
 from gateway.api.browsers import CORS, LEAST_GZIP_BYTES, compress
+from gateway.cork import CorkedProtocol
 from gateway.idempotency import Stream
 
 # A client that keeps its connection and takes nothing is left after this or, at most, twice as long: it would keep its
@@ -77,12 +78,19 @@ class LeanHandler(ASGIHandler):
         task = asyncio.current_task()
         assert task is not None
         response: HttpResponseBase | None = None
-        watcher: asyncio.Task[None] | None = None
+        connection: CorkedProtocol = scope["state"]["connection"]
+        has_left = False
+
+        def leave() -> None:
+            nonlocal has_left
+            has_left = True
+            task.cancel()
+
         try:
             if declares_much(scope):
                 await self.admit(scope)
             body = await read(receive, settings.MAX_BODY_BYTES)
-            watcher = asyncio.create_task(cancel_on_disconnect(receive, task))
+            connection.watch(leave)
             response = await self.respond(scope, body)
             await self.send(scope, response, send)
         except Disconnected:
@@ -92,16 +100,15 @@ class LeanHandler(ASGIHandler):
         except asyncio.CancelledError:
             # The client left: there is nobody to answer. Any other cancellation is ours: this process ends, or has been
             # out of touch with the till for so long that the hold is gone.
-            if watcher is None or not watcher.done():
+            if not has_left:
                 if response is not None:
                     raise
                 away = errors.ApiError(503, "This request could not be finished here. Try again.", retry_after=1)
                 await self.send(scope, self.refusal(scope, away), send)
         finally:
+            connection.on_left = None
             if isinstance(response, StreamResponse):
                 response.stream.abandon()
-            if watcher is not None:
-                watcher.cancel()
 
     async def admit(self, scope: HTTPScope) -> None:
         """Before a large body is read: whose it is, and whether it can fit. Raises ApiError."""
@@ -160,12 +167,6 @@ async def read(receive: ASGIReceiveCallable, limit: int) -> bytes:
             return b"".join(parts)
         message = await receive()
     raise Disconnected
-
-
-async def cancel_on_disconnect(receive: ASGIReceiveCallable, task: asyncio.Task[Any]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
 
 
 def header(scope: HTTPScope, name: bytes) -> str:

@@ -227,6 +227,8 @@ class ChatRequest(Struct, frozen=True):
     @property
     def candidates(self) -> list[str]:
         """The models asked for, in order, once each."""
+        if self.model and not self.models:
+            return [self.model]
         first = [self.model] if self.model else []
         return list(dict.fromkeys(first + (self.models or [])))
 

@@ -1,5 +1,6 @@
 """What odd counts, prices and moments do to a charge: no error of ours, never too much, never below zero."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -303,6 +304,16 @@ def test_who_leaves_at_any_moment_leaves_no_hold_and_one_record(own: Product, sc
     assert {charge for outcome, charge in charges if outcome == "ok"} <= {10 * PROMPT + 4 * COMPLETION}
     assert stream or {charge for outcome, charge in charges if outcome == "cancelled"} == {0}
     assert client.spent() == sum(charge for _, charge in charges)
+
+
+def test_who_leaves_after_a_large_body_is_noticed_at_once(own: Product, script: Upstream) -> None:
+    client = Client(own, own.issue_key("large@example.com", "1"))
+    script.script("one", [{"sleep": 30}, text_reply()])
+    body = b" " * 900_000 + json.dumps(client.body("acme/one")).encode()
+    with suppress(httpx.TransportError):
+        client.http.post("/chat/completions", content=body, timeout=0.5)
+    outcome = "SELECT outcome FROM billing_generation WHERE organization_id = %s"
+    assert wait_for(lambda: own.sql(outcome, (organization(own, client),)) == [("cancelled",)])
 
 
 # Midnight
