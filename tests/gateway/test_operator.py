@@ -161,18 +161,19 @@ def test_the_first_page_shows_who_waits_for_a_provider(
 ) -> None:
     product.sql("UPDATE providers_provider SET max_concurrency = 2 WHERE slug = 'tertiary'")
     time.sleep(0.5)
-    script.script("other-tertiary", [{"sleep": 2.5}, text_reply()])
+    script.script("other-tertiary", [{"sleep": 5}, text_reply()])
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, product, key, "acme/other") for _ in range(8)]
         wait_for(lambda: row_of(operator.page("/admin/"), "providers", "Tertiary")[-2:] == ["2 of 2", "6"])
         script.script("other-tertiary", [text_reply()])
         assert {one.result().status_code for one in asked} == {200}
-    wait_for(lambda: row_of(operator.page("/admin/"), "providers", "Tertiary")[-1:] == ["0"])
+    # A provider of which there is nothing to tell has no row.
+    wait_for(lambda: row_of(operator.page("/admin/"), "providers", "Tertiary")[-1:] in (["0"], []))
     # An endpoint's own limit.
     product.sql("UPDATE providers_provider SET max_concurrency = NULL")
     product.sql("UPDATE providers_endpoint SET max_concurrency = 1 WHERE upstream_model = 'other-tertiary'")
     time.sleep(0.5)
-    script.script("other-tertiary", [{"sleep": 1.5}, text_reply()])
+    script.script("other-tertiary", [{"sleep": 5}, text_reply()])
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(ask, product, key, "acme/other") for _ in range(3)]
         wait_for(lambda: row_of(operator.page("/admin/"), "limited", "acme/other")[-2:] == ["1 of 1", "2"])
