@@ -10,6 +10,7 @@ import pytest
 from tests.compatibility.clients import events
 from tests.providers.told import PAYLOADS
 
+pytestmark = pytest.mark.thorough
 TEXT = "Écoute: Rome."
 ROME = {"url": "https://example.org/rome", "title": "Rome"}
 # By wire: what a chat's annotations are.

@@ -10,6 +10,7 @@ from providers.canonical import ChatRequest
 from tests.compatibility.fields import EXPECTED, FIELDS, body, difference
 from tests.compatibility.vendors import Running
 
+pytestmark = pytest.mark.thorough
 PLAIN = {"messages": [{"role": "user", "content": "Rome?"}]}
 # Told in the words of others, or read by tests of their own: tests/gateway/test_stream.py has `stream` and `debug`.
 ELSEWHERE = {"messages", "model", "stream", "response_format", "plugins", "reasoning", "debug"}

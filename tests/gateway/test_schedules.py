@@ -50,6 +50,7 @@ def wait_for_row(gateway: Product, query: str) -> str:
     return str(rows[0][0])
 
 
+@pytest.mark.thorough
 def test_a_running_beat_takes_a_changed_interval(product: Callable[..., Product]) -> None:
     environment = {"DJANGO_SUPERUSER_PASSWORD": ROOT[1]}
     gateway = product(catalogue=catalogue("http://127.0.0.1:9/v1"), env=environment, worker=True)
