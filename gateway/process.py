@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import psycopg
 import redis.asyncio
@@ -25,6 +26,8 @@ from providers import snapshot
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+# A start with everything at hand takes less.
+START_S = 5.0
 PING_KEPT_S = 0.25
 PING_REDIS_S = 1.0
 # Changes come in bursts (an import writes hundreds of rows): gather them for a moment.
@@ -37,6 +40,7 @@ class Process:
         self.is_migrated = False
         self.has_catalogue = False
         self.is_draining = False
+        self._has_read = asyncio.Event()
         self._pinging = asyncio.Lock()
         self._pinged_until = 0.0
         self._has_postgresql = False
@@ -53,13 +57,17 @@ class Process:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Returns at once: what is not there yet (a database, its migrations) is waited for behind /readyz."""
+        """Returns with the catalogue read, for the processes beside it on its socket already answer; or without it after
+        a moment: what is not there yet (a database, its migrations) is waited for behind /readyz."""
         await self.services.till.start()
         sessions = self.services.sessions
         work = (self._listen(), sharing.tell(sessions, self._redis), sharing.listen(sessions, self._redis))
         self._tasks = [asyncio.create_task(one) for one in work]
         self._pulse.start()
         self._leases.start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                await self._has_read.wait()
 
     async def stop(self, patience: float) -> None:
         """Settles what is still to be settled, within `patience` seconds, and lets go."""
@@ -140,6 +148,7 @@ class Process:
         self.services.monitor.follow(found)
         self.services.slots.follow(found)
         self.has_catalogue = bool(found.models)
+        self._has_read.set()
 
 
 def load() -> Customers:

@@ -25,7 +25,9 @@ def prompt_prices(product: Product) -> set[str]:
     """The price of acme/one as the processes tell it; a connection each, so that each of them is asked in time."""
     found = set()
     for _ in range(PROCESSES * 8):
-        rows = httpx.get(f"{product.url}/api/v1/models").json()["data"]
+        answer = httpx.get(f"{product.url}/api/v1/models")
+        assert answer.status_code == 200, answer.text
+        rows = answer.json()["data"]
         found |= {row["pricing"]["prompt"] for row in rows if row["id"] == "acme/one"} or {"not listed"}
     return found
 
