@@ -57,8 +57,8 @@ class Process:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Returns with the catalogue read, for the processes beside it on its socket already answer; or without it after
-        a moment: what is not there yet (a database, its migrations) is waited for behind /readyz."""
+        """Returns with the catalogue read, for the processes beside it on its socket already answer; after a moment
+        without it, too: what is not there yet (a database, its migrations) is waited for behind /readyz."""
         await self.services.till.start()
         sessions = self.services.sessions
         work = (self._listen(), sharing.tell(sessions, self._redis), sharing.listen(sessions, self._redis))

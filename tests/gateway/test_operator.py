@@ -144,10 +144,13 @@ def test_the_first_page_shows_breakers_as_they_open_and_close(
     script.script("one-primary", failure(503))
     for _ in range(6):
         ask(product, key, "acme/one")
-    # Asked again each time: its pause may be over before a slow page is there.
-    wait_for(
-        lambda: ask(product, key, "acme/one") and "open" in row_of(operator.page("/admin/"), "resting", "acme/one")
-    )
+
+    def is_open() -> bool:
+        # Asked again each time: its pause may be over before a slow page is there.
+        ask(product, key, "acme/one")
+        return "open" in row_of(operator.page("/admin/"), "resting", "acme/one")
+
+    wait_for(is_open)
     # Its pause is over: the next request tries it.
     wait_for(lambda: "half-open" in row_of(operator.page("/admin/"), "resting", "acme/one"))
     script.script("one-primary", [text_reply()])
