@@ -20,8 +20,11 @@ DOWN_AT = 3
 DOWN_BELOW = 0.8
 UP_FROM = 0.95
 LOOKED_AT = timedelta(minutes=2)
+# Without a request an endpoint is well when it has had no fault for so long.
+QUIET_FOR = timedelta(minutes=10)
 # A provider is down when it was not up at so many probes in a row.
 PROBES = 2
+PROBED_WITHIN = timedelta(minutes=10)
 COLUMNS = ["successes", "faults", "latency_count", "latency_ms_sum", "throughput_count", "throughput_sum"]
 # Sums of what is finer; what is there already is replaced, so a run may be repeated.
 SUM = """
@@ -36,7 +39,11 @@ ON CONFLICT (endpoint_id, span, begins_at) DO UPDATE SET {replaced}
     replaced=", ".join(f"{name} = excluded.{name}" for name in COLUMNS),
 )
 
-Minutes = Mapping[datetime, Mapping[UUID, Tally]]
+Tallies = Mapping[UUID, Tally]
+"""By endpoint."""
+Minutes = Mapping[datetime, Tallies]
+Probes = Mapping[int, list[Probe]]
+"""By provider, the newest first."""
 
 
 class Down(Struct, frozen=True):
@@ -61,7 +68,7 @@ def record(minutes: Minutes) -> None:
                 cursor.execute(SUM, {"span": span.value, "finer": finer.value, "since": min(minutes)})
 
 
-def of_minute(minute: datetime, tallies: Mapping[UUID, Tally]) -> list[Uptime]:
+def of_minute(minute: datetime, tallies: Tallies) -> list[Uptime]:
     probes = dict(Probe.objects.filter(minute=minute).values_list("provider_id", "is_up"))
     rows = []
     enabled = Endpoint.objects.filter(is_enabled=True, provider__is_enabled=True)
@@ -90,7 +97,10 @@ def prune() -> None:
 
 def judge(minutes: Minutes) -> None:
     """Opens and closes incidents by what was seen in the last minutes."""
-    down = {**providers_down(), **endpoints_down(minutes)}
+    # A variable may hold another key since.
+    refusals.forgive(Provider.objects.all())
+    probes, tallies = last_probes(), recent(minutes)
+    down = {**providers_down(probes), **endpoints_down(tallies)}
     with transaction.atomic():
         Incident.objects.bulk_create(
             [
@@ -102,55 +112,19 @@ def judge(minutes: Minutes) -> None:
         )
         for incident in Incident.objects.select_for_update().open():
             found = Down(incident.provider_id, incident.endpoint_id)
-            if found not in down and is_well(found, minutes):
+            if found not in down and is_well(found, probes, tallies):
                 incident.closed_at = timezone.now()
                 incident.save()
 
 
-def providers_down() -> dict[Down, str]:
-    """Those that the last probes found down, and those that refuse their key."""
-    # A variable may hold another one since.
-    refusals.forgive(Provider.objects.all())
-    found: dict[Down, str] = {}
-    for row in Provider.objects.filter(is_enabled=True):
-        probes = last_probes(row.pk)
-        if row.refused_at is not None:
-            found[Down(row.pk, None)] = "out of service: its API key is refused"
-        elif len(probes) == PROBES and not any(probe.is_up for probe in probes):
-            last = probes[0]
-            found[Down(row.pk, None)] = f"not reachable: {f'status {last.status}' if last.status else last.error}"
+def last_probes() -> Probes:
+    found: dict[int, list[Probe]] = {}
+    for probe in Probe.objects.within(PROBED_WITHIN).order_by("-minute"):
+        found.setdefault(probe.provider_id, []).append(probe)
     return found
 
 
-def last_probes(provider: int) -> list[Probe]:
-    recent = Probe.objects.filter(provider_id=provider, checked_at__gt=timezone.now() - timedelta(minutes=10))
-    return list(recent.order_by("-minute")[:PROBES])
-
-
-def endpoints_down(minutes: Minutes) -> dict[Down, str]:
-    found: dict[Down, str] = {}
-    owners = dict(Endpoint.objects.filter(is_enabled=True).values_list("pk", "provider_id"))
-    for endpoint, tally in recent(minutes).items():
-        total = tally.successes + tally.faults
-        if endpoint in owners and tally.faults >= DOWN_AT and tally.successes < DOWN_BELOW * total:
-            label = max(FAULTS & tally.errors.keys(), key=lambda one: (tally.errors[one], one)).replace("_", " ")
-            found[Down(owners[endpoint], endpoint)] = f"{tally.faults} of {total} requests failed: {label}"
-    return found
-
-
-def is_well(found: Down, minutes: Minutes) -> bool:
-    probes = last_probes(found.provider)
-    if found.endpoint is None:
-        # Nobody asks it any more, or it is up.
-        return not probes or probes[0].is_up
-    tally = recent(minutes).get(found.endpoint)
-    if tally is None or not tally.successes + tally.faults:
-        last = Uptime.objects.filter(endpoint_id=found.endpoint, span=Span.MINUTE, faults__gt=0)
-        return not last.filter(begins_at__gt=timezone.now() - timedelta(minutes=10)).exists()
-    return tally.successes >= UP_FROM * (tally.successes + tally.faults)
-
-
-def recent(minutes: Minutes) -> dict[UUID, Tally]:
+def recent(minutes: Minutes) -> Tallies:
     found: dict[UUID, Tally] = {}
     newest = max(minutes, default=None)
     for minute, tallies in minutes.items():
@@ -158,3 +132,39 @@ def recent(minutes: Minutes) -> dict[UUID, Tally]:
             for endpoint, tally in tallies.items():
                 found.setdefault(endpoint, Tally()).add(tally)
     return found
+
+
+def providers_down(probes: Probes) -> dict[Down, str]:
+    """Those that the last probes found down, and those that refuse their key."""
+    found: dict[Down, str] = {}
+    for row in Provider.objects.filter(is_enabled=True):
+        last = probes.get(row.pk, [])[:PROBES]
+        if row.refused_at is not None:
+            found[Down(row.pk, None)] = "out of service: its API key is refused"
+        elif len(last) == PROBES and not any(probe.is_up for probe in last):
+            status, error = last[0].status, last[0].error
+            found[Down(row.pk, None)] = f"not reachable: {f'status {status}' if status else error}"
+    return found
+
+
+def endpoints_down(tallies: Tallies) -> dict[Down, str]:
+    found: dict[Down, str] = {}
+    owners = dict(Endpoint.objects.filter(is_enabled=True).values_list("pk", "provider_id"))
+    for endpoint, tally in tallies.items():
+        total = tally.successes + tally.faults
+        if endpoint in owners and tally.faults >= DOWN_AT and tally.successes < DOWN_BELOW * total:
+            label = max(FAULTS & tally.errors.keys(), key=lambda one: (tally.errors[one], one)).replace("_", " ")
+            found[Down(owners[endpoint], endpoint)] = f"{tally.faults} of {total} requests failed: {label}"
+    return found
+
+
+def is_well(found: Down, probes: Probes, tallies: Tallies) -> bool:
+    if found.endpoint is None:
+        last = probes.get(found.provider)
+        # Nobody asks it any more, or it is up.
+        return not last or last[0].is_up
+    tally = tallies.get(found.endpoint)
+    if tally is None or not tally.successes + tally.faults:
+        faults = Uptime.objects.filter(endpoint_id=found.endpoint, span=Span.MINUTE, faults__gt=0)
+        return not faults.filter(begins_at__gt=timezone.now() - QUIET_FOR).exists()
+    return tally.successes >= UP_FROM * (tally.successes + tally.faults)

@@ -167,9 +167,9 @@ def test_uptime() -> None:
     for minutes, is_up in ((1, True), (2, False), (20, True), (25, True), (600, False), (2000, False)):
         noted(acme, timedelta(minutes=minutes), is_up=is_up)
     noted(other, timedelta(minutes=45))
-    assert Probe.objects.uptime(Probe.FIVE_MINUTES) == {"acme": 0.5}
+    assert Probe.objects.uptime(timedelta(minutes=5)) == {"acme": 0.5}
     assert Probe.objects.uptime(Probe.HALF_AN_HOUR) == {"acme": 0.75}
-    assert Probe.objects.uptime(Probe.DAY) == {"acme": 0.6, "other": 1.0}
+    assert Probe.objects.uptime(timedelta(days=1)) == {"acme": 0.6, "other": 1.0}
 
 
 @pytest.mark.django_db

@@ -238,6 +238,14 @@ def test_two_probes_in_a_row_that_fail_are_an_incident_of_the_provider(clock: Cl
     assert not Incident.objects.open().exists()
 
 
+def test_many_providers_take_as_many_queries(clock: Clock, django_assert_num_queries: Any) -> None:
+    for number in range(3):
+        probed(provider(f"acme-{number}"), clock, is_up=True)
+    # Keys to forgive, providers, probes and endpoints; the transaction and the open incidents.
+    with django_assert_num_queries(7):
+        uptime.judge({})
+
+
 def test_the_status_page_shows_what_is_and_what_was(clock: Clock, valkey: "redis.Redis", client: Client) -> None:
     import_catalogue(CATALOGUE, source="test")
     owner = Provider.objects.get(slug="acme")
