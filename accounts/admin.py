@@ -4,11 +4,15 @@ import json
 from ipaddress import ip_address
 from typing import Any
 
+from allauth.account.admin import EmailAddressAdmin
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +20,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
 from accounts import audit
+from accounts.audited import Audited
 from accounts.forms import NewUserForm, UserForm
 from accounts.models import AuditEvent, Membership, Organization, User
 from accounts.paging import BoundedPaginator, newest_of
@@ -124,6 +129,32 @@ class UserSessionAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("user__email", "ip")
     ordering = ("-pk",)
     fields = readonly_fields = ("user", "created_at", "last_seen_at", "ip", "user_agent")
+
+
+admin.site.unregister(Authenticator)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Second factors. Who has lost theirs gets it removed; what it proves itself by is not shown."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    list_filter = ("type", "created_at", "last_used_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    ordering = ("-pk",)
+    fields = readonly_fields = ("user", "type", "created_at", "last_used_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+for model, page in ((EmailAddress, EmailAddressAdmin), (Group, GroupAdmin)):
+    admin.site.unregister(model)
+    admin.site.register(model, type(page.__name__, (Audited, page), {}))
 
 
 def is_address(text: str) -> bool:

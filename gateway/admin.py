@@ -6,6 +6,7 @@ And Celery's schedules: django-celery-beat's pages, with audit events.
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_celery_beat import admin as pages
@@ -16,8 +17,27 @@ from accounts.choosing import Choosing
 from accounts.models import RoutingPolicy
 from gateway.routing.forms import FIELDS, RoutingForm
 
+
+class TaskForm(pages.PeriodicTaskForm):  # type: ignore[misc]
+    def clean_regtask(self) -> str:
+        name: str = self.cleaned_data["regtask"]
+        if name not in dict(self.fields["regtask"].widget.choices):
+            raise ValidationError("There is no such task.")
+        return name
+
+    def clean(self) -> Any:
+        # Theirs reads what has been refused already.
+        if {"task", "regtask"} & self.errors.keys():
+            return self.cleaned_data
+        return super().clean()
+
+
+class TaskAdmin(pages.PeriodicTaskAdmin):  # type: ignore[misc]
+    form = TaskForm
+
+
 PAGES: dict[Any, Any] = {
-    models.PeriodicTask: pages.PeriodicTaskAdmin,
+    models.PeriodicTask: TaskAdmin,
     models.IntervalSchedule: pages.IntervalScheduleAdmin,
     models.CrontabSchedule: pages.CrontabScheduleAdmin,
     models.ClockedSchedule: pages.ClockedScheduleAdmin,

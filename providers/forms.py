@@ -50,6 +50,8 @@ class OverridesField(forms.JSONField):
     """As the row keeps them inside; prices as decimal strings of USD outside."""
 
     def prepare_value(self, value: Any) -> Any:
+        if not value:
+            return ""
         if isinstance(value, list) and all(isinstance(row, dict) for row in value):
             value = published(value)
         return super().prepare_value(value)
@@ -61,7 +63,7 @@ class OverridesField(forms.JSONField):
             raise forms.ValidationError(f"Overrides: {error}.") from None
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return super().has_changed(published(initial or []), data or "[]")
+        return super().has_changed(published(initial or []), (data or "").strip() or "[]")
 
 
 class WordsField(forms.Field):
