@@ -23,7 +23,7 @@ from accounts import audit
 from accounts.audited import Audited
 from accounts.forms import NewUserForm, UserForm
 from accounts.models import AuditEvent, Membership, Organization, User
-from accounts.paging import BoundedPaginator, newest_of
+from accounts.paging import PER_PAGE, BoundedPaginator, IndexedValuesFilter, newest_of
 
 # Of people and organizations with a name that is searched for.
 MAX_NAMED = 500
@@ -73,6 +73,7 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
     list_display = ("email", "name", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups", "created_at", "last_login")
     search_fields = ("email", "name", "id__exact")
+    list_per_page = PER_PAGE
     ordering = ("-id",)
     readonly_fields = ("id", "last_login", "created_at")
     inlines = (UserMembershipInline,)
@@ -169,10 +170,17 @@ def is_superuser(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_superuser
 
 
+class TargetFilter(IndexedValuesFilter):
+    title = "target type"
+    parameter_name = "target_type"
+    model = AuditEvent
+
+
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("created_at", "who", "verb", "target", "organization", "address", "summary")
-    list_filter = ("verb", "target_type", "created_at")
+    list_filter = ("verb", TargetFilter, "created_at")
+    list_per_page = PER_PAGE
     list_select_related = ("actor", "organization")
     search_fields = ("actor__email", "organization__name", "=target_id", "=address")
     search_help_text = "E-mail of who did it, name of an organization, id of what it was done to, or address"

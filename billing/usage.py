@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from django.db import connection, transaction
 from django.db.models import F, Sum
 
-from billing.models import Generation, UsageDay, UsageMark
+from billing.models import Generation, UsageMark, UsageTotal
 
 LATE = timedelta(minutes=10)
 # In one transaction: after a long pause much has to be made good, and what is done shall stay done.
@@ -67,14 +67,14 @@ def roll_up() -> None:
 
 def tokens_by_model(*, days: int) -> dict[str, int]:
     """Of all organizations together, over so many days and today."""
-    rows = UsageDay.objects.filter(day__gte=_now().date() - timedelta(days=days)).values_list("model")
-    return dict(rows.annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens"))))
+    rows = UsageTotal.objects.filter(by=UsageTotal.By.MODEL, day__gte=_now().date() - timedelta(days=days))
+    return dict(rows.values_list("name").annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens"))))
 
 
 def tokens_by_day(model: str, *, days: int) -> dict[date, int]:
     """Of all organizations together, today included; days without any are not in it."""
     since = _now().date() - timedelta(days=days - 1)
-    rows = UsageDay.objects.filter(model=model, day__gte=since).values_list("day").order_by()
+    rows = UsageTotal.objects.filter(by=UsageTotal.By.MODEL, day__gte=since, name=model).values_list("day").order_by()
     return dict(rows.annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens"))))
 
 

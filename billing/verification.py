@@ -150,15 +150,33 @@ SELECT 'roll-ups', organization_id::text, 'sums of ' || day || ' and its generat
 FROM days FULL JOIN closed USING (day, organization_id) WHERE {DIFFER}
 """
 
+# What a statement took away to the last request may stand there as a row of zeros.
+TOTALS = """
+WITH sums AS (
+    SELECT day, part.by, part.name, sum(requests) AS requests, sum(errors) AS errors,
+        sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, sum(charge) AS charge,
+        sum(cost) AS cost, sum(write_off) AS write_off
+    FROM billing_usageday CROSS JOIN LATERAL (VALUES
+        ('organization', organization_id::text), ('model', model), ('provider', provider)
+    ) AS part(by, name) GROUP BY 1, 2, 3
+)
+SELECT 'roll-ups', by || ' ' || name, 'sums of ' || day || ' and their total differ'
+FROM sums s FULL JOIN billing_usagetotal t USING (day, by, name)
+CROSS JOIN LATERAL (VALUES (s.requests, t.requests), (s.errors, t.errors), (s.prompt_tokens, t.prompt_tokens),
+    (s.completion_tokens, t.completion_tokens), (s.charge, t.charge), (s.cost, t.cost), (s.write_off, t.write_off)
+) AS line(found, expected) WHERE coalesce(found, 0) <> coalesce(expected, 0) GROUP BY by, name, day
+"""
+
 TRIGGERS = """
 SELECT 'triggers', wanted.place || '.' || wanted.name, 'is missing or off'
 FROM (VALUES ('billing_ledgerentry', 'ledger_is_final'), ('billing_ledgertransaction', 'ledger_is_final'),
-      ('billing_ledgerentry', 'ledger_is_balanced')) AS wanted(place, name)
+      ('billing_ledgerentry', 'ledger_is_balanced'), ('billing_usageday', 'usage_totals_insert'),
+      ('billing_usageday', 'usage_totals_delete')) AS wanted(place, name)
 WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = wanted.place::regclass AND tgname = wanted.name
                   AND tgenabled IN ('O', 'A'))
 """
 
-CHECKS = (WALLETS, OVERDRAWN, BALANCED, ORGANIZATIONS, BUDGETS, LIMITS, ENDS, DUE, ROLL_UPS, TRIGGERS)
+CHECKS = (WALLETS, OVERDRAWN, BALANCED, ORGANIZATIONS, BUDGETS, LIMITS, ENDS, DUE, ROLL_UPS, TOTALS, TRIGGERS)
 
 FIGURES = """
 SELECT (SELECT count(*) FROM billing_wallet) AS wallets, w.credit, w.spent, w.held, w.spendable, w.unposted,

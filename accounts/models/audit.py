@@ -51,6 +51,8 @@ class AuditEvent(models.Model):
             models.Index(fields=["organization", "-id"], name="accounts_audit_of_org"),
             models.Index(fields=["actor", "-id"], name="accounts_audit_of_actor"),
             models.Index(fields=["target_id", "-id"], name="accounts_audit_of_target"),
+            models.Index(fields=["verb", "-id"], name="accounts_audit_of_verb"),
+            models.Index(fields=["target_type", "-id"], name="accounts_audit_of_type"),
         ]
 
     def __str__(self) -> str:

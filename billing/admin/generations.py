@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.admin import ReadOnly, pretty
 from accounts.models import ApiKey, Organization
-from accounts.paging import BoundedPaginator
+from accounts.paging import PER_PAGE, BoundedPaginator
 from billing.admin.columns import usd_column
 from billing.admin.sheets import Sheet, moment_cell, nano_cell
 from billing.generations import first_id, oldest_of, private_id, public_id
@@ -80,7 +80,7 @@ class GenerationAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore[type-a
     search_help_text = (
         "gen-… or UUID of a generation, organization, key or endpoint; or part of their name or a model's"
     )
-    list_per_page = 50
+    list_per_page = PER_PAGE
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

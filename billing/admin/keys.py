@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.admin import ReadOnly, admin_link
 from accounts.models import ApiKey
+from accounts.paging import PER_PAGE
 from billing.admin.columns import usd_column
 from billing.budgets import used_now
 from billing.forms import KeyForm
@@ -60,6 +61,7 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = (StateFilter, "is_management", "limit_reset", "expires_at", "created_at")
     search_fields = ("label", "name", "organization__name", "created_by__email", "=hash")
     search_help_text = "Label, name, organization, e-mail of who made it, or the hash that the keys API shows"
+    list_per_page = PER_PAGE
     actions = ("disable", "enable")
     readonly_fields = (
         *("label", "organization_link", "is_management", USED, "created_by"),

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from accounts import audit
 from accounts.admin import ReadOnly, admin_link
 from accounts.models import Organization, User
-from accounts.paging import BoundedPaginator, newest_of
+from accounts.paging import PER_PAGE, BoundedPaginator, newest_of
 from billing.admin.columns import usd_column
 from billing.admin.generations import MAX_NAMED, uuid_of
 from billing.admin.sheets import Sheet, moment_cell, nano_cell
@@ -33,6 +33,7 @@ class WalletAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # gene
 
     list_display = ("organization", *BALANCE, "billing", "version")
     list_filter = ("billing",)
+    list_per_page = PER_PAGE
     search_fields = ("organization__name", "organization__memberships__user__email", "organization__id__exact")
     search_help_text = "Name, e-mail of a member, or id of the organization"
     readonly_fields = ("organization_link", *BALANCE, *UNPOSTED, "version")
@@ -81,6 +82,7 @@ class LedgerTransactionAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore
     search_fields = ("organization__name", "organization__id__exact", "reason", "reference", "created_by__email")
     search_help_text = "Name or id of the organization, reason, reference, or e-mail of who posted it"
     inlines = (LedgerEntryInline,)
+    list_per_page = PER_PAGE
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

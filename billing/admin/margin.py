@@ -1,4 +1,4 @@
-"""What customers pay against what providers ask, from the sums by day: bounded, however many requests there were."""
+"""What customers pay against what providers ask, from the totals by day: bounded, however many requests there were."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,24 +7,24 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from msgspec import Struct
 
 from accounts.admin import ReadOnly
 from accounts.models import Organization
-from billing.models import UsageDay, UsageMark
+from billing.models import UsageDay, UsageMark, UsageTotal
 from billing.money import usd
 
 DAYS = 30
 MOST_ROWS = 200
-GROUPS = {"organization": "organization_id", "model": "model", "provider": "provider"}
+By = UsageTotal.By
 SUMS = ("requests", "errors", "charge", "cost", "write_off")
 
 
 class MarginForm(forms.Form):
-    by = forms.ChoiceField(choices=[(name, name.title()) for name in GROUPS])
+    by = forms.ChoiceField(choices=By.choices)
     since = forms.DateField(widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(widget=forms.DateInput(attrs={"type": "date"}), help_text="UTC, this day included.")
 
@@ -52,10 +52,11 @@ class MarginAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # gene
         form = MarginForm({**defaults(), **request.GET.dict()})
         context = {**self.admin_site.each_context(request), "title": "Margin", "opts": self.opts, "form": form}
         if form.is_valid():
-            days = UsageDay.objects.filter(day__range=(form.cleaned_data["since"], form.cleaned_data["until"]))
+            days = (form.cleaned_data["since"], form.cleaned_data["until"])
+            totals = UsageTotal.objects.filter(day__range=days, requests__gt=0)
             context |= {
-                "rows": grouped(days, GROUPS[form.cleaned_data["by"]]),
-                "total": row("Total", days.aggregate(**{name: Sum(name, default=0) for name in SUMS})),
+                "rows": grouped(totals, By(form.cleaned_data["by"])),
+                "total": row("Total", summed(totals)),
                 "most_rows": MOST_ROWS,
                 "mark": UsageMark.objects.first(),
             }
@@ -70,16 +71,22 @@ def defaults() -> dict[str, str]:
     return {"by": "organization", "since": str(today - timedelta(days=DAYS - 1)), "until": str(today)}
 
 
-def grouped(days: QuerySet[UsageDay], column: str) -> list[Row]:
+def grouped(totals: QuerySet[UsageTotal], by: By) -> list[Row]:
     """Those with the greatest charges and, among these, costs."""
-    sums = days.values(group=F(column)).annotate(**{name: Sum(name) for name in SUMS})
-    found: list[dict[str, Any]] = [*sums.order_by("-charge", "-cost", "group")[:MOST_ROWS]]  # type: ignore[list-item]
-    names = names_of([sum_["group"] for sum_ in found]) if column == "organization_id" else {}
-    return [row(names.get(sum_["group"], sum_["group"]), sum_) for sum_ in found]
+    sums = totals.filter(by=by).values("name").annotate(**{name: Sum(name) for name in SUMS})
+    found: list[dict[str, Any]] = [*sums.order_by("-charge", "-cost", "name")[:MOST_ROWS]]  # type: ignore[list-item]
+    names = names_of([sum_["name"] for sum_ in found]) if by == By.ORGANIZATION else {}
+    return [row(names.get(sum_["name"], sum_["name"]), sum_) for sum_ in found]
 
 
-def names_of(organizations: list[UUID]) -> dict[UUID, str]:
-    return dict(Organization.objects.filter(pk__in=organizations).values_list("pk", "name"))
+def summed(totals: QuerySet[UsageTotal]) -> dict[str, Any]:
+    """Of everything: there are fewest rows by provider."""
+    return totals.filter(by=By.PROVIDER).aggregate(**{name: Sum(name, default=0) for name in SUMS})
+
+
+def names_of(organizations: list[str]) -> dict[str, str]:
+    found = Organization.objects.filter(pk__in=[UUID(pk) for pk in organizations]).values_list("pk", "name")
+    return {str(pk): name for pk, name in found}
 
 
 def row(name: object, sums: dict[str, Any]) -> Row:

@@ -13,6 +13,7 @@ from accounts import audit
 from accounts.choosing import Choosing
 from accounts.forms import MembershipFormSet
 from accounts.models import ApiKey, Membership, Organization
+from accounts.paging import PER_PAGE
 from billing.admin import access, credit
 from billing.admin.columns import usd_column
 from billing.admin.keys import ApiKeyInline
@@ -44,6 +45,7 @@ class OrganizationAdmin(Sheet, admin.ModelAdmin):  # type: ignore[type-arg]
     list_filter = ("is_personal", ("suspended_at", admin.EmptyFieldListFilter), "created_at")
     search_fields = ("name", "memberships__user__email", "id__exact")
     search_help_text = "Name, e-mail of a member, or id"
+    list_per_page = PER_PAGE
     form = OrganizationForm
     inlines = (MembershipInline, ApiKeyInline)
     readonly_fields = ("id", "is_personal", "created_at", "suspended_at", "suspension", *BALANCE, "look_at")

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 
 from accounts.admin import ReadOnly, admin_link
-from accounts.paging import BoundedPaginator
+from accounts.paging import PER_PAGE, BoundedPaginator
 from billing.admin import refund
 from billing.admin.columns import cents_column
 from billing.payments.models import BillingProfile, Dispute, Refund, StripeEvent, TopUp
@@ -38,6 +38,7 @@ class TopUpAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     )
     search_help_text = "Name or id of the organization, id here or at Stripe, or e-mail of who bought"
     inlines = (RefundInline, DisputeInline)
+    list_per_page = PER_PAGE
     ordering = ("-id",)
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -101,6 +102,7 @@ class StripeEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("id", "type", "received_at", "processed_at", "attempts", "outcome")
     list_filter = ("type", ("processed_at", admin.EmptyFieldListFilter), "received_at")
     search_fields = ("id__exact", "outcome")
+    list_per_page = PER_PAGE
     ordering = ("-received_at",)
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

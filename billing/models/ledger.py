@@ -5,6 +5,8 @@ from django.utils import timezone
 
 from accounts.models import Organization, User
 
+BY_HAND = ~models.Q(kind="usage")
+
 
 class LedgerTransaction(models.Model):
     """A movement of money: entries that sum to zero. Never changed or deleted (triggers refuse)."""
@@ -33,8 +35,10 @@ class LedgerTransaction(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["organization", "-id"], name="billing_transaction_of_org"),
-            # Usage is nearly all there is; the admin looks for the rest.
-            models.Index(fields=["-id"], name="billing_transaction_by_hand", condition=~models.Q(kind="usage")),
+            # Usage is nearly all there is; what else there is is looked for by these.
+            models.Index(fields=["-id"], name="billing_transaction_by_hand", condition=BY_HAND),
+            models.Index(fields=["kind", "-id"], name="billing_transaction_of_kind", condition=BY_HAND),
+            models.Index(fields=["organization", "-id"], name="billing_transaction_hand_org", condition=BY_HAND),
         ]
 
     def __str__(self) -> str:

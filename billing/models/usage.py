@@ -60,11 +60,39 @@ class UsageDay(Usage):
 
     class Meta:
         verbose_name = verbose_name_plural = "margin"
-        indexes = [models.Index(fields=["model", "day"], name="billing_usage_day_model")]
         constraints = [once_a("day")]
 
     def __str__(self) -> str:
         return f"usage of {self.day}"
+
+
+class UsageTotal(models.Model):
+    """What a day comes to by organization, by model or by provider alone: what is asked of all organizations together.
+
+    A trigger on the sums by day writes it (billing/sql/totals.sql), nothing else does.
+    """
+
+    class By(models.TextChoices):
+        ORGANIZATION = "organization"
+        MODEL = "model"
+        PROVIDER = "provider"
+
+    day = models.DateField(help_text="UTC.")
+    by = models.CharField(max_length=16, choices=By.choices)
+    name = models.CharField(max_length=200, help_text="Id of the organization, or slug.")
+    requests = models.BigIntegerField()
+    errors = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    charge = models.BigIntegerField(help_text="nano-USD, as the next two.")
+    cost = models.BigIntegerField()
+    write_off = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["by", "day", "name"], name="billing_usage_total_once")]
+
+    def __str__(self) -> str:
+        return f"usage of {self.day} by {self.by}"
 
 
 class UsageMark(models.Model):

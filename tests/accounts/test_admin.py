@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from accounts import audit
 from accounts.models import AuditEvent, Organization, User
+from accounts.paging import VALUES
 
 pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 
@@ -200,3 +201,32 @@ def test_audit_list_has_no_query_per_row(root: Client, alice: User) -> None:
             text(root, url("auditevent", "changelist"))
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_types_of_targets_are_offered_and_chosen(root: Client, alice: User) -> None:
+    for _ in range(3):
+        audit.record(None, audit.Verb.UPDATE, alice.personal_organization)
+        audit.record(None, audit.Verb.UPDATE, alice)
+    audit.record(None, audit.Verb.IMPORT, ("providers.catalogue", "file"))
+    listed = url("auditevent", "changelist")
+    with CaptureQueriesContext(connection) as queries:
+        html = text(root, listed)
+    offered = [
+        name
+        for name in ("accounts.organization", "accounts.user", "providers.catalogue", "")
+        if f'target_type={name}"' in html
+    ]
+    assert offered == ["accounts.organization", "accounts.user", "providers.catalogue"]
+    assert "3 audit events" in text(root, f"{listed}?target_type=accounts.user")
+    assert "0 audit events" in text(root, f"{listed}?target_type=nothing")
+    # Each type is one step in the index, not a look at every event.
+    assert not [query for query in queries if "DISTINCT" in query["sql"]]
+
+
+def test_a_type_is_found_by_the_index(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {VALUES.format(table='accounts_auditevent', column='target_type')}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert plan.count("accounts_audit_of_type") == 2
+    assert "Seq Scan" not in plan

@@ -372,3 +372,12 @@ def test_a_transaction_shows_its_entries(root: Client, acme: Organization) -> No
     assert ">10.00<" in html
     assert ">-10.00<" in html
     assert "1 ledger transaction" in text(root, url("billing_ledgertransaction") + "?q=welcome&kind__exact=grant")
+
+
+def test_a_kind_is_found_by_its_index(db: None) -> None:
+    """Of a kind that is rare there is no need to read the rest."""
+    found = LedgerTransaction.objects.filter(kind="refund").order_by("-id")[:5]
+    with connection.cursor() as cursor:
+        # Of an empty table nothing is faster than all of it.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "billing_transaction_of_kind" in found.explain()

@@ -113,3 +113,11 @@ def test_who_may_not_see_it_does_not(client: Client, acme: Organization) -> None
     user.user_permissions.add(Permission.objects.get(codename="view_usageday"))
     assert client.get(PAGE).status_code == 200
     assert client.get(f"{PAGE}add/").status_code == 403
+
+
+def test_it_reads_no_sums_but_totals(root: Client, acme: Organization) -> None:
+    """There is one sum for each key, model and endpoint of a day."""
+    for by in ("organization", "model", "provider"):
+        with CaptureQueriesContext(connection) as queries:
+            assert root.get(PAGE, {"by": by}).status_code == 200
+        assert not [query for query in queries if "billing_usageday" in query["sql"]]

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import pytest
 from django.db import DatabaseError, connection
+from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
 from accounts.ids import uuid7
 from billing import tasks, usage
-from billing.models import Generation, UsageDay, UsageHour, UsageMark
+from billing.models import Generation, UsageDay, UsageHour, UsageMark, UsageTotal
 
 pytestmark = pytest.mark.django_db
 
@@ -187,3 +189,59 @@ def test_every_partition_has_the_index() -> None:
         )
         with_index, partitions = cursor.fetchone()
     assert with_index == partitions > 4
+
+
+def totals() -> dict[str, dict[str, int]]:
+    """Requests of all days, by what and by name."""
+    found: dict[str, dict[str, int]] = {}
+    for total in UsageTotal.objects.all():
+        names = found.setdefault(total.by, {})
+        names[total.name] = names.get(total.name, 0) + total.requests
+    return found
+
+
+def is_true_to_its_sums(total: UsageTotal) -> bool:
+    column = {"organization": "organization_id", "model": "model", "provider": "provider"}[total.by]
+    days = UsageDay.objects.filter(day=total.day, **{column: total.name})
+    names = ("requests", "errors", "prompt_tokens", "completion_tokens", "charge", "cost", "write_off")
+    sums = days.aggregate(**{f"all_{name}": Sum(name, default=0) for name in names})
+    return all(sums[f"all_{name}"] == getattr(total, name) for name in names)
+
+
+def test_totals_follow_their_sums() -> None:
+    for hours, more in ((0, {}), (1, {"outcome": "error"}), (2, {"model": "acme/two"}), (3, {"organization": CHARLIE})):
+        closed(NOON + timedelta(hours=hours), write_off=3, **more)
+    closed(NOON - timedelta(days=1), provider="other")
+    tasks.usage()
+    expected = {
+        "organization": {str(ALICE): 4, str(CHARLIE): 1},
+        "model": {"acme/one": 4, "acme/two": 1},
+        "provider": {"acme": 4, "other": 1},
+    }
+    assert totals() == expected
+    UsageMark.objects.update(rolled_up_until=NOON - timedelta(days=2))
+    tasks.usage()
+    assert totals() == expected
+    assert all(map(is_true_to_its_sums, UsageTotal.objects.all()))
+
+
+def test_totals_follow_what_is_changed_by_hand() -> None:
+    closed(NOON)
+    closed(NOON, key=OTHER_KEY, model="acme/two")
+    tasks.usage()
+    UsageDay.objects.filter(model="acme/two").update(charge=7, day=NOON.date() - timedelta(days=1))
+    assert all(map(is_true_to_its_sums, UsageTotal.objects.all()))
+    UsageDay.objects.filter(model="acme/two").delete()
+    assert totals()["model"] == {"acme/one": 1, "acme/two": 0}
+    assert all(map(is_true_to_its_sums, UsageTotal.objects.all()))
+
+
+def test_what_is_asked_of_everybody_reads_totals_alone() -> None:
+    closed(NOON)
+    tasks.usage()
+    with CaptureQueriesContext(connection) as queries:
+        assert usage.tokens_by_model(days=30) == {"acme/one": 14}
+        assert usage.tokens_by_day("acme/one", days=30) == {NOON.date(): 14}
+    read = " ".join(query["sql"] for query in queries)
+    assert "billing_usagetotal" in read
+    assert "billing_usageday" not in read

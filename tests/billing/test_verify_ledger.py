@@ -130,6 +130,8 @@ BREAKS = {
     "DELETE FROM billing_generation WHERE closed_at > now() - interval '1 day'": ["charges", "cost", "limits"],
     "UPDATE billing_usageday SET charge = charge + 1": ["charges", "roll-ups"],
     "UPDATE billing_usageday SET prompt_tokens = prompt_tokens + 1": ["roll-ups"],
+    "UPDATE billing_usagetotal SET cost = cost + 1 WHERE by = 'model'": ["roll-ups"],
+    "DELETE FROM billing_usagetotal": ["roll-ups"],
     "UPDATE billing_promotion SET remaining = 1": ["promotional"],
     "DELETE FROM billing_promotion": ["promotional"],
     "UPDATE billing_ledgerentry SET amount = amount + 1 WHERE account = 'fees'": ["balanced"],
@@ -141,6 +143,7 @@ BREAKS = {
     "UPDATE billing_ledgertransaction SET organization_id = gen_random_uuid() WHERE kind = 'top_up'": ["organizations"],
     "ALTER TABLE billing_ledgerentry DISABLE TRIGGER ledger_is_final": ["triggers"],
     "ALTER TABLE billing_ledgerentry DISABLE TRIGGER ledger_is_balanced": ["triggers"],
+    "ALTER TABLE billing_usageday DISABLE TRIGGER usage_totals_delete": ["triggers"],
     "DROP TRIGGER ledger_is_final ON billing_ledgertransaction": ["triggers"],
 }
 
