@@ -7,6 +7,7 @@ from math import inf
 from typing import TypeVar
 
 from gateway.errors import ApiError, upstream
+from gateway.funding import fund
 from gateway.generation import Generation
 from gateway.slots import FALLBACK_WAIT_S, Late, Slots
 from providers.errors import Kind, UpstreamError
@@ -35,7 +36,7 @@ async def first_answer(
         endpoint = left.popleft()
         if endpoint.model in given_up:
             continue
-        max_tokens = await generation.fund(endpoint)
+        max_tokens = await fund(generation, endpoint)
         if max_tokens is None:
             continue
         began = time.monotonic()

@@ -1,23 +1,18 @@
-"""One request under way: what was tried, what has come, what it costs, and the row that it becomes."""
+"""One request under way: what was tried and what has come."""
 
 import logging
 import time
-from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType, structs
+from msgspec import Struct, UnsetType, structs
 
 from accounts.callers import Caller
-from billing.errors import Refused, TillAway
 from billing.generations import new_id, public_id
 from billing.holds import Hold
-from billing.items import Admit, Settle
-from billing.money import MAX_NANO
 from gateway.contents import Transcript
 from gateway.errors import Attempted
 from gateway.idempotency import Mark
-from gateway.particulars import particulars
 from gateway.routing.bounds import Size
 from gateway.routing.plan import Plan
 from gateway.routing.sessions import Sessions
@@ -120,86 +115,14 @@ class Generation:
         self.watch: Watch | None = None
         self.slot: Slot | None = None
 
-    # Money
-
-    def admission(self, candidates: list[Endpoint]) -> Admit:
-        """The hold to ask for: least at the cheapest candidate, the most at the dearest."""
-        prompt, answers, units = self.size.prompt, self.size.answers, self.size.units
-        priced = [(self.output_cap(endpoint), endpoint.price) for endpoint in candidates if endpoint.price]
-        small = self.least_completion
-        least = min(price.bound(prompt, min(small, cap) * answers, units) for cap, price in priced)
-        want = max(price.bound(prompt, cap * answers, units) for cap, price in priced)
-        caller = self.caller
-        return Admit(
-            generation=self.id,
-            key=caller.key_id,
-            least=min(least, MAX_NANO),
-            want=min(want, MAX_NANO),
-            share=self.share,
-            budgets=caller.budgets,
-            limits=caller.limits,
-            windows=caller.windows,
-            record=Raw(encode(self._opening())),
-            idempotency=self.mark.id if self.mark else None,
-            body=self.mark.body if self.mark else None,
-        )
-
     @property
     def is_streamed(self) -> bool:
         return bool(self.request.chat.stream)
 
     @property
-    def share(self) -> int:
-        """Of the free credit, one part in so many at most: a stream's hold grows with it, a plain request's cannot."""
-        if self.is_streamed:
-            return 4
-        # Who names no limit gets what half of the credit affords, so that one request does not lock out the next.
-        return 1 if self.size.output_limit else 2
-
-    @property
-    def least_completion(self) -> int:
-        if not self.size.answers:
-            return 0
-        return min(LEAST_COMPLETION, self.size.output_limit or LEAST_COMPLETION)
-
-    def output_cap(self, endpoint: Endpoint) -> int:
-        """What the endpoint can answer at most beside a prompt of this size, and no more than was asked for."""
-        room = max(endpoint.context_length - self.size.expected_prompt, self.least_completion)
-        most = min(endpoint.max_completion_tokens or room, room)
-        return min(most, self.size.output_limit or most)
-
-    async def fund(self, endpoint: Endpoint) -> int | None:
-        """max_tokens for an attempt there; None when the credit does not pay for one.
-
-        A hold that was granted for cheaper endpoints is extended first.
-        """
-        cap = self._granted_cap(endpoint)
-        price, hold = endpoint.price, self.hold
-        if price is None or hold is None or (cap is not None and (self.is_streamed or not self.attempts)):
-            return cap
-        size, most = self.size, self.output_cap(endpoint)
-        least_completion = min(self.least_completion, most) * size.answers
-        least = max(price.bound(size.prompt, least_completion, size.units), hold.amount + 1)
-        slice_or_all = min(most, SLICE) if self.is_streamed else most
-        want = price.bound(size.prompt, slice_or_all * size.answers, size.units)
-        if least <= want:
-            try:
-                await hold.extend(least, want)
-            except (Refused, TillAway):
-                return cap
-        return self._granted_cap(endpoint)
-
-    def _granted_cap(self, endpoint: Endpoint) -> int | None:
-        """As far as the hold pays for it; a stream's whole answer, as its hold is extended on the way."""
-        if endpoint.price is None or self.hold is None:
-            return None
-        cap = affordable = self.output_cap(endpoint)
-        completion = endpoint.price.affordable_completion(self.hold.amount, self.size.prompt, self.size.units)
-        if completion is not None:
-            affordable = min(cap, completion // max(self.size.answers, 1))
-        if affordable < min(self.least_completion, cap):
-            return None
-        return cap if self.is_streamed else affordable
+    def cost(self) -> int:
+        """What the providers ask for all attempts, nano-USD."""
+        return sum(attempt.cost for attempt in self.attempts)
 
     def count(self) -> Usage:
         """The provider's count, or an estimate from the bytes that passed; images are those that were sent."""
@@ -229,49 +152,6 @@ class Generation:
         if self.size.output_limit is not None:
             completion = min(completion, self.size.output_limit * self.size.answers)
         return Usage(prompt=self.size.expected_prompt, completion=completion, is_estimated=True)
-
-    def progress(self) -> tuple[int, int]:
-        """Used so far, at the customer's price and at the providers'. A plain request owes nothing before its end."""
-        charge, cost = self._amounts(self.count()) if self.is_streamed else (0, 0)
-        return charge, cost + sum(attempt.cost for attempt in self.attempts)
-
-    def _amounts(self, usage: Usage) -> tuple[int, int]:
-        """What the customer pays for it and what the provider asks, nano-USD."""
-        price = self.endpoint.price if self.endpoint else None
-        if price is None:
-            return 0, 0
-        # Beyond that it is a slip of price or count, and would not fit into a column.
-        amount = min(price.amount(usage), MAX_NANO)
-        return amount, amount if price.listed is None else min(price.listed.amount(usage), MAX_NANO)
-
-    def settlement(self, outcome: str, *, error: str = "") -> Settle:
-        """Failed and empty generations cost the client nothing; what they cost us is recorded all the same."""
-        usage = self.count()
-        charge, cost = self._amounts(usage)
-        is_free = outcome == "error" or self.finish_reason == "error" or (outcome == "ok" and self._is_empty(usage))
-        if is_free:
-            charge = 0
-        if outcome == "ok" and not is_free and self.endpoint is not None and self.sessions is not None:
-            caller, session_id = self.caller.organization_id, self.origin.session_id
-            self.sessions.used(caller, self.request, session_id, self.endpoint, usage, time.monotonic())
-        if self.endpoint is not None:
-            # The last attempt is the one that answered.
-            self.attempts[-1].cost = cost
-        cost = sum(attempt.cost for attempt in self.attempts)
-        if self.transcript is not None:
-            self.transcript.end(error)
-        record = Raw(encode(self._closing(outcome, usage, error)))
-        if self.watch is not None:
-            watch, self.watch = self.watch, None
-            watch.finished(self, outcome)
-        return Settle(generation=self.id, charge=charge, list=charge, cost=cost, record=record)
-
-    def _is_empty(self, usage: Usage) -> bool:
-        """Nothing came: without a word why, or because the provider would not say it."""
-        is_nothing = self.size.answers > 0 and usage.completion == 0 and not self.produced and not self.drawn
-        return is_nothing and (not self.native_finish_reason or self.finish_reason == "content_filter")
-
-    # What happens on the way
 
     def failed(self, endpoint: Endpoint, error: UpstreamError, began: float) -> None:
         self._attempted(endpoint, error.status, began, error.kind.value)
@@ -364,52 +244,3 @@ class Generation:
     def _attempted(self, endpoint: Endpoint, status: int | None, began: float, error: str | None) -> None:
         latency = int((time.monotonic() - began) * MILLISECONDS)
         self.attempts.append(Attempt(str(endpoint.id), endpoint.provider.name, endpoint.model, status, latency, error))
-
-    # The row: opened with the hold, completed by the settlement
-
-    def _opening(self) -> dict[str, object]:
-        origin = self.origin
-        return {
-            "api_key_id": self.caller.key_id,
-            "api_type": "embeddings" if self.request.embedding else "completions",
-            "requested_model": clean(self.request.chat.candidates[0], 200),
-            "streamed": self.is_streamed,
-            "created_at": datetime.now(UTC),
-            "http_referer": clean(origin.http_referer, 500),
-            "app_title": clean(origin.app_title, 200),
-            "user_agent": clean(origin.user_agent, 500),
-            "session_id": clean(self.request.chat.session_id or origin.session_id, 256),
-            "external_user": clean(self.request.chat.user, 256),
-        }
-
-    def _closing(self, outcome: str, usage: Usage, error: str) -> dict[str, object]:
-        now = time.monotonic()
-        record: dict[str, object] = {"outcome": outcome, "attempts": self.attempts, "error": clean(error, 500) or ""}
-        endpoint = self.endpoint
-        if endpoint is None or endpoint.price is None:
-            return record
-        record |= {
-            "model": endpoint.model,
-            "provider": endpoint.provider.slug,
-            "provider_name": endpoint.provider.name,
-            "endpoint_id": endpoint.id,
-            "endpoint_tag": endpoint.tag,
-            "price_id": endpoint.price.id,
-            "is_estimated": usage.is_estimated,
-            "prompt_tokens": usage.prompt,
-            "completion_tokens": usage.completion,
-            "reasoning_tokens": usage.reasoning,
-            "cached_tokens": usage.cached,
-            "cache_write_tokens": usage.cache_write,
-            "finish_reason": self.finish_reason,
-            "native_finish_reason": clean(self.native_finish_reason, 64),
-            "latency_ms": int(((self.first_token or now) - self.started) * MILLISECONDS),
-            "generation_ms": int((now - self.started) * MILLISECONDS),
-            "upstream_id": clean(self.upstream_id, 200),
-        }
-        return record | particulars(self.size, endpoint, usage, self.drawn)
-
-
-def clean(text: str | None, limit: int) -> str | None:
-    """Fits its column; PostgreSQL's text holds no NUL."""
-    return text[:limit].replace("\0", "") if text else None

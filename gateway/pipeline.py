@@ -18,6 +18,7 @@ from gateway.attempts import first_answer
 from gateway.contents import Contents, Transcript
 from gateway.customers import Customers
 from gateway.errors import ApiError
+from gateway.funding import admission
 from gateway.generation import Generation, Origin
 from gateway.idempotency import Detached, Mark, Stream
 from gateway.rate_limits import RateLimits
@@ -28,6 +29,7 @@ from gateway.routing.bounds import size
 from gateway.routing.monitor import Monitor
 from gateway.routing.plan import plan
 from gateway.routing.sessions import Sessions
+from gateway.settlement import ended, progress
 from gateway.skins.base import Skin
 from gateway.slots import Slots
 from providers import upstream
@@ -109,7 +111,7 @@ async def carry_out(
 ) -> Answer:
     if task := asyncio.current_task():
         hold.on_gone = task.cancel
-    hold.progress = generation.progress
+    hold.progress = partial(progress, generation)
     try:
         answer = streamed if generation.is_streamed else whole
         return await answer(services, skin, generation, hold, candidates)
@@ -145,7 +147,7 @@ async def admit(services: Services, generation: Generation, candidates: list[End
     if services.rate_limits is not None:
         await services.rate_limits.check(generation.caller, candidates)
     try:
-        return await services.till.admit(generation.caller.organization_id, generation.admission(candidates))
+        return await services.till.admit(generation.caller.organization_id, admission(generation, candidates))
     except Refused as refusal:
         raise refused(refusal, generation, candidates) from None
 
@@ -173,27 +175,27 @@ async def whole(
     try:
         completion = await first_answer(generation, candidates, services.slots, attempt)
     except ApiError as error:
-        await services.till.settle(hold, generation.settlement("error", error=error.message))
+        await services.till.settle(hold, ended(generation, "error", error=error.message))
         raise
     except BaseException as error:
         # The client left, or we failed: what the provider may have done is unknown, so nothing is charged.
         outcome = "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
-        services.till.settle_soon(hold, generation.settlement(outcome))
+        services.till.settle_soon(hold, ended(generation, outcome))
         raise
     endpoint = generation.endpoint
     assert endpoint is not None
     generation.leave()
     generation.took(completion)
     if not hold.is_trusted(asyncio.get_running_loop().time()):
-        services.till.settle_soon(hold, generation.settlement("error", error="out of touch with the till"))
+        services.till.settle_soon(hold, ended(generation, "error", error="out of touch with the till"))
         raise HoldGone(generation.id)
-    settlement = generation.settlement("ok")
+    settlement = ended(generation, "ok")
     try:
         body = skin.completion(generation, endpoint, completion, settlement.charge)
     except Exception:
         # Nobody pays for an answer that cannot be written.
         generation.transcript = None
-        services.till.settle_soon(hold, generation.settlement("error", error="the answer could not be written"))
+        services.till.settle_soon(hold, ended(generation, "error", error="the answer could not be written"))
         raise
     if generation.mark is not None:
         settlement = structs.replace(settlement, answer=idempotency.sealed(generation.mark, [body]))

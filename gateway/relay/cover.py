@@ -5,7 +5,8 @@ import sys
 
 from billing.errors import HoldGone, Refused, TillAway
 from billing.holds import Hold
-from gateway.generation import BYTES_PER_TOKEN, SLICE, Generation
+from gateway.funding import SLICE, least_completion, output_cap
+from gateway.generation import BYTES_PER_TOKEN, Generation
 from providers.pricing import Price
 
 
@@ -20,7 +21,7 @@ class Cover:
         endpoint = generation.endpoint
         if endpoint is not None and endpoint.price is not None:
             self._price: Price = endpoint.price
-            self._most = generation.output_cap(endpoint) * generation.size.answers
+            self._most = output_cap(generation.size, endpoint) * generation.size.answers
             self._slice = max(self._tokens(), SLICE)
             self._measure(self._tokens() // 2)
 
@@ -47,7 +48,7 @@ class Cover:
     async def _extend(self) -> bool:
         try:
             covered, size = self._tokens(), self._generation.size
-            least = min(covered + self._generation.least_completion, self._most)
+            least = min(covered + least_completion(size), self._most)
             want = min(covered + self._slice, self._most)
             try:
                 # At least one more: a slice of nearly nothing must not be asked for again and again.

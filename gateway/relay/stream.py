@@ -14,6 +14,7 @@ from gateway.errors import ApiError
 from gateway.generation import Generation
 from gateway.idempotency import Copy, sealed
 from gateway.relay.cover import Cover
+from gateway.settlement import ended
 from gateway.skins.base import KEEP_ALIVE, Skin, Writer
 from gateway.slots import Slots
 from providers import upstream
@@ -94,7 +95,7 @@ class AnswerStream:
         self._release()
         if not self._is_settled:
             self._is_settled = True
-            self._till.settle_soon(self._hold, self._generation.settlement("cancelled"))
+            self._till.settle_soon(self._hold, ended(self._generation, "cancelled"))
 
     async def _attempt(self, endpoint: Endpoint, max_tokens: int) -> Opened:
         generation = self._generation
@@ -155,7 +156,7 @@ class AnswerStream:
             cover.close()
         self._is_settled = True
         try:
-            settlement = generation.settlement("ok")
+            settlement = ended(generation, "ok")
             if copy is not None and generation.mark is not None:
                 copy.add(writer.ending(generation, endpoint, settlement.charge))
                 settlement = structs.replace(settlement, answer=sealed(generation.mark, copy.parts))
@@ -184,7 +185,7 @@ class AnswerStream:
     async def _settle_failure(self, error: ApiError) -> None:
         if not self._is_settled:
             self._is_settled = True
-            await self._till.settle(self._hold, self._generation.settlement("error", error=error.message))
+            await self._till.settle(self._hold, ended(self._generation, "error", error=error.message))
 
     def _release(self) -> None:
         if self._is_released or self._opened is None or self._generation.endpoint is None:
