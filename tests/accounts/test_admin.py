@@ -228,5 +228,5 @@ def test_a_type_is_found_by_the_index(db: None) -> None:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {VALUES.format(table='accounts_auditevent', column='target_type')}")
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert plan.count("accounts_audit_of_type") == 2
+    assert "accounts_audit_of_type" in plan
     assert "Seq Scan" not in plan
