@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-MAX_COUNTED = 2000
+MAX_COUNTED = 1000
 # Making a row of a list costs more than finding it.
 PER_PAGE = 50
 
@@ -65,7 +65,8 @@ class IndexedValuesFilter(admin.SimpleListFilter):
 
 
 def newest_of(queryset: QuerySet[Any], *found: QuerySet[Any]) -> QuerySet[Any]:
-    """The rows that are in one of these, as many of each as a list shows. Each is asked for alone, by its own index:
-    together they would be looked for in the whole table."""
-    ids = {pk for rows in found for pk in rows.order_by("-pk").values_list("pk", flat=True)[:MAX_COUNTED]}
-    return queryset.filter(pk__in=ids)
+    """The rows that are in one of these and not filtered out, as many as a list shows. Each is asked for alone, by its
+    own index: together they would be looked for in the whole table."""
+    own = (queryset & rows for rows in found)
+    ids = {pk for rows in own for pk in rows.order_by("-pk").values_list("pk", flat=True)[:MAX_COUNTED]}
+    return queryset.filter(pk__in=sorted(ids, reverse=True)[:MAX_COUNTED])

@@ -192,7 +192,7 @@ def admin_paths(organization: Any) -> list[str]:
         *(f"{generations}?organization_id={pk}", f"{generations}?organization_id={pk}&outcome__exact=error"),
         *(f"{ledger}?{asked}" for asked in ("p=10", "kind__exact=grant", "kind__exact=refund", f"q={pk}", "q=nowhere")),
         *(f"{ledger}?organization__id__exact={pk}", f"{ledger}?q=Organization+7", f"{ledger}?q=user7@example.com"),
-        *(f"{margin}?{asked}" for asked in ("by=organization", "by=model", "by=provider", "span=month", "span=ever")),
+        *(f"{margin}?{asked}" for asked in ("by=organization", "by=model", "by=provider", "since=2020-01-01")),
         *(f"{audit}?{asked}" for asked in ("q=nowhere", "q=user7@example.com", "verb__exact=import", "p=10")),
         f"{audit}?organization__id__exact={pk}",
     ]

@@ -17,6 +17,8 @@ from billing.admin.sheets import Sheet, moment_cell, nano_cell
 from billing.generations import public_id
 from billing.models import Hold, LedgerEntry, LedgerTransaction, Wallet
 
+# Words are looked for among so many: no index knows them.
+SEARCHED = 10_000
 BALANCE = tuple(usd_column(name) for name in ("credit", "spent", "held", "spendable_now"))
 UNPOSTED = tuple(usd_column(f"unposted_{name}") for name in ("charge", "cost", "fee", "write_off"))
 HELD = (
@@ -80,7 +82,10 @@ class LedgerTransactionAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore
     )
     list_filter = ("kind", "created_at")
     search_fields = ("organization__name", "organization__id__exact", "reason", "reference", "created_by__email")
-    search_help_text = "Name or id of the organization, reason, reference, or e-mail of who posted it"
+    search_help_text = (
+        "Name or id of the organization, e-mail of who posted it, reference; or part of a reason or reference, of the"
+        f" newest {SEARCHED:,} that are no usage"
+    )
     inlines = (LedgerEntryInline,)
     list_per_page = PER_PAGE
     sortable_by = ()
@@ -112,10 +117,12 @@ class LedgerTransactionAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore
         rows = LedgerTransaction.objects
         # Usage has no words, and is nearly all there is.
         by_hand = rows.exclude(kind=LedgerTransaction.Kind.USAGE)
-        words = by_hand.filter(Q(reason__icontains=term) | Q(reference__icontains=term))
+        oldest = by_hand.order_by("-id").values_list("id", flat=True)[SEARCHED : SEARCHED + 1].first()
+        words = by_hand.filter(Q(reason__icontains=term) | Q(reference__icontains=term), id__gt=oldest or 0)
         people = User.objects.filter(email__icontains=term).values("pk")[:MAX_NAMED]
         of_people = by_hand.filter(created_by__in=list(people.values_list("pk", flat=True)))
-        return newest_of(queryset, rows.filter(organization_id__in=organizations(term)), words, of_people), False
+        exact = rows.filter(reference=term)
+        return newest_of(queryset, rows.filter(organization_id__in=organizations(term)), words, exact, of_people), False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LedgerTransaction]:
         entries = LedgerEntry.objects.filter(transaction=OuterRef("pk"), account=LedgerEntry.Account.WALLET)

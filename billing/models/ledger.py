@@ -38,7 +38,7 @@ class LedgerTransaction(models.Model):
             # Usage is nearly all there is; what else there is is looked for by these.
             models.Index(fields=["-id"], name="billing_transaction_by_hand", condition=BY_HAND),
             models.Index(fields=["kind", "-id"], name="billing_transaction_of_kind", condition=BY_HAND),
-            models.Index(fields=["organization", "-id"], name="billing_transaction_hand_org", condition=BY_HAND),
+            models.Index(fields=["organization", "kind", "-id"], name="billing_transaction_of_both", condition=BY_HAND),
         ]
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from accounts.ids import uuid7
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, User
 from billing import ledger
 from billing.admin import generations
+from billing.admin.ledger import LedgerTransactionAdmin
 from billing.generations import first_id, public_id
 from billing.models import Budget, Generation, Hold, LedgerTransaction, Wallet
 
@@ -372,6 +373,42 @@ def test_a_transaction_shows_its_entries(root: Client, acme: Organization) -> No
     assert ">10.00<" in html
     assert ">-10.00<" in html
     assert "1 ledger transaction" in text(root, url("billing_ledgertransaction") + "?q=welcome&kind__exact=grant")
+
+
+def found_transactions(root: Client, **asked: str) -> list[int]:
+    return [row.pk for row in root.get(url("billing_ledgertransaction"), asked).context["cl"].result_list]
+
+
+def test_words_are_looked_for_among_the_newest_and_references_everywhere(
+    root: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, *new = [
+        ledger.grant(acme, amount=1, reason=f"pilot {number}", reference=f"deal:{number}").pk for number in range(3)
+    ]
+    assert found_transactions(root, q="pilot") == found_transactions(root, q="DEAL:") == [*reversed(new), old]
+    monkeypatch.setattr("billing.admin.ledger.SEARCHED", 2)
+    assert found_transactions(root, q="pilot") == found_transactions(root, q="DEAL:") == new[::-1]
+    assert found_transactions(root, q="deal:0") == [old]
+
+
+def test_a_search_is_bounded_after_the_filters(
+    root: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [ledger.correct(acme, amount=1, reason="").pk for _ in range(2)]
+    for _ in range(3):
+        ledger.grant(acme, amount=1, reason="")
+    monkeypatch.setattr(paging, "MAX_COUNTED", 3)
+    assert found_transactions(root, q="Acme", kind__exact="correction") == wanted[::-1]
+    assert len(found_transactions(root, q="Acme")) == 3
+
+
+def test_each_page_has_its_rows(root: Client, acme: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [ledger.grant(acme, amount=1, reason="").pk for _ in range(6)]
+    monkeypatch.setattr(LedgerTransactionAdmin, "list_per_page", 3)
+    asked = {"q": "Acme", "kind__exact": "grant"}
+    pages = [found_transactions(root, **asked, p=str(number)) for number in (1, 2, 3)]
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [pk for page in pages for pk in page][:6] == every[::-1]
 
 
 def test_a_kind_is_found_by_its_index(db: None) -> None:
