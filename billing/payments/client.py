@@ -78,6 +78,7 @@ class Refund(Named, frozen=True):
 
 class Dispute(Named, frozen=True):
     amount: int
+    currency: str
     status: str
     payment_intent: str | None = None
     reason: str = ""

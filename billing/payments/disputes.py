@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from billing import ledger
 from billing.payments import client
-from billing.payments.models import NANO_PER_CENT, Dispute, TopUp
+from billing.payments.models import CURRENCY, NANO_PER_CENT, Dispute, TopUp
 from billing.payments.refunds import refundable_cents
 
 # In the others, inquiries and won ones, Stripe has not taken the money or has given it back.
@@ -29,12 +29,14 @@ def reconcile(top_up: TopUp, found: client.Dispute) -> str:
 
 
 def _open(top_up: TopUp, found: client.Dispute) -> Dispute:
-    credit = min(found.amount, refundable_cents(top_up))
+    # In another currency it may be any part of the payment: then it is taken to be all.
+    amount = found.amount if found.currency == CURRENCY else top_up.total_cents
+    credit = min(amount, refundable_cents(top_up))
     dispute = Dispute.objects.create(
         stripe_dispute=found.id,
         top_up=top_up,
         credit_cents=credit,
-        fee_cents=min(found.amount - credit, top_up.fee_left_cents) if credit else 0,
+        fee_cents=min(amount - credit, top_up.fee_left_cents) if credit else 0,
         reason=found.reason[:100],
     )
     if credit:

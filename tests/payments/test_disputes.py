@@ -79,6 +79,14 @@ def test_heard_of_before_the_payment(stripe: Stripe, browser: Client, buy: Any) 
     assert credit_cents(top_up.organization) == 0
 
 
+def test_in_another_currency_it_is_about_the_whole_payment(
+    stripe: Stripe, paid: TopUp, disputed: dict[str, Any]
+) -> None:
+    disputed.update(currency="jpy", amount=7)
+    tell(stripe, disputed)
+    assert accounts(paid.organization) == {"disputes": 1000, "payment_clearing": -1000}
+
+
 def test_the_fee_goes_and_comes_with_it(stripe: Stripe, browser: Client, buy: Any, settings: Any) -> None:
     settings.TOPUP_FEE_FIXED_CENTS = 50
     top_up = buy(browser)
