@@ -4,6 +4,7 @@ A model's script is a list of steps, played for each request for that model:
   {"reply": {…}}, {"status": 429, "headers": {…}, "reply": {…}}   a JSON answer
   {"chunk": {…}}   an SSE event; {"raw": "…"} bytes as they are; {"done": true} the [DONE] event
   {"sleep": 0.5}, {"stall": true}   wait; wait until the client leaves
+  {"gate": "a name"}   wait until the test opens it, or the client leaves
   {"drop": true}   cut the connection
 A model without a script answers ANSWER, streamed when asked.
 """
@@ -52,6 +53,7 @@ class Player:
     def __init__(self) -> None:
         self.scripts: dict[str, list[Step]] = {}
         self.seen: list[dict[str, Any]] = []
+        self.opened: set[str] = set()
         # Requests at once, by model, and the most there were.
         self.busy: Counter[str] = Counter()
         self.peak: Counter[str] = Counter()
@@ -78,7 +80,11 @@ class Player:
         if verb == "reset":
             self.scripts.clear()
             self.seen.clear()
+            self.opened.clear()
             self.peak.clear()
+            return {}
+        if verb == "open":
+            self.opened.add(json.loads(body)["gate"])
             return {}
         if verb == "peak":
             return self.peak
@@ -131,7 +137,7 @@ class Player:
         head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         is_begun = False
         for step in steps:
-            if not is_begun and not {"sleep", "stall", "drop"} & step.keys():
+            if not is_begun and not {"sleep", "stall", "gate", "drop"} & step.keys():
                 is_begun = True
                 writer.write(head)
             await self.step(step, gone, writer)
@@ -151,6 +157,9 @@ class Player:
             await asyncio.wait([gone], timeout=step["sleep"])
         elif "stall" in step:
             await gone
+        elif "gate" in step:
+            while step["gate"] not in self.opened and not gone.done():
+                await asyncio.sleep(0.02)
         elif "drop" in step:
             writer.transport.abort()
             raise ConnectionResetError
@@ -207,6 +216,9 @@ class Upstream:
 
     def script(self, model: str, steps: list[Step]) -> None:
         self._control("script", {"model": model, "steps": steps})
+
+    def open(self, gate: str) -> None:
+        self._control("open", {"gate": gate})
 
     def reset(self) -> None:
         self._control("reset", {})
