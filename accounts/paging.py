@@ -44,7 +44,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # generic to the t
         number = self.validate_number(number)
         ids = self.ids[(number - 1) * self.per_page : number * self.per_page]
         rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
-        return self._get_page(rows.filter(pk__in=ids), number, self)
+        return Page(rows.filter(pk__in=ids), number, self)
 
 
 class IndexedValuesFilter(admin.SimpleListFilter):

@@ -1,7 +1,7 @@
 """What an organization used over a span of time, in steps, by model, key, member, provider or app.
 
-From the roll-ups as far as they have come, from generations after that, as billing/spending.py. Apps are in generations
-alone, so grouping by them reads those for the whole span, and is for short ones.
+From the roll-ups as far as they have come, from generations after that, as billing/spending.py. Apps are summed up by
+hour alone, so grouping by them is for short spans.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from billing.generations import first_id
 from billing.spending import LONGEST
-from billing.usage import final_before
+from billing.usage import APP, final_before, has_apps_since
 
 
 class Span(Struct, frozen=True):
@@ -32,7 +32,7 @@ SPANS = {
     "1mo": Span("Month", timedelta(days=30), timedelta(days=1), "day"),
     "1y": Span("Year", timedelta(days=364), timedelta(days=7), "day"),
 }
-# Grouping by app reads every generation of the span.
+# Apps are in no sums by day.
 APP_SPANS = frozenset({"1h", "1d", "1w"})
 
 
@@ -89,9 +89,15 @@ FROM billing_usage{source}
 WHERE organization_id = %(organization)s AND {source} >= %(since)s AND {source} < %(live_from)s
 UNION ALL
 """
-LIVE = """
+ROLLED_UP_APPS = """
+SELECT hour AS at, '' AS model, '' AS provider_name, NULL::uuid AS api_key_id, app, requests, errors, prompt_tokens,
+    completion_tokens, charge
+FROM billing_usageapp WHERE organization_id = %(organization)s AND hour >= %(since)s AND hour < %(live_from)s
+UNION ALL
+"""
+LIVE = f"""
 SELECT closed_at AS at, coalesce(nullif(model, ''), requested_model) AS model, provider_name, api_key_id,
-    coalesce(nullif(app_title, ''), http_referer, '') AS app, 1 AS requests,
+    {APP} AS app, 1 AS requests,
     (outcome IN ('error', 'expired'))::int AS errors, prompt_tokens, completion_tokens, charge
 FROM billing_generation
 WHERE organization_id = %(organization)s AND id >= %(first_id)s AND closed_at >= %(live_from)s AND closed_at < %(until)s
@@ -125,10 +131,14 @@ def total(sums: list[Sums]) -> Sums:
 
 def _sums(organization_id: UUID, span: Span, steps: list[datetime], group: Group) -> list[tuple[Any, ...]]:
     since = steps[0]
-    source = "" if group == Group.APP else span.source
+    source = span.source
+    if group == Group.APP and not has_apps_since(since):
+        source = ""
     live_from = max(since, final_before(source) or since) if source else since
     at = "day::timestamp AT TIME ZONE 'UTC'" if source == "day" else source
-    rolled_up = ROLLED_UP.format(at=at, source=source) if source and live_from > since else ""
+    rolled_up = ""
+    if live_from > since:
+        rolled_up = ROLLED_UP_APPS if group == Group.APP else ROLLED_UP.format(at=at, source=source)
     query = f"""
         SELECT floor(extract(epoch FROM at - %(since)s) / %(step)s)::int, {COLUMNS[group]}, {SUMS}
         FROM ({rolled_up} {LIVE}) used GROUP BY 1, 2

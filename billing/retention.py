@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from billing.models import Idempotency, UsageHour, UsageMark
+from billing.models import Idempotency, UsageApp, UsageHour, UsageMark
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ def drop_old_generations() -> list[str]:
         cursor.execute("DELETE FROM billing_generation_default WHERE id < uuid7_floor(%s)", [until.date()])
     # Days stay: the proof of the books needs them.
     UsageHour.objects.filter(hour__lt=until).delete()
+    UsageApp.objects.filter(hour__lt=until).delete()
     old = [name for name in partitions() if (end := end_of(name)) is not None and end <= until.date()]
     return [name for name in old if drop(name)]
 

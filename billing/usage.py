@@ -1,4 +1,4 @@
-"""Usage by hour and by day: by organization, key, model, provider and endpoint.
+"""Usage by hour and by day: by organization, key, model, provider and endpoint; by hour also by application.
 
 A generation counts in the hour in which it closed, as its charge counts in a budget. By the time in its id rows would
 come late without bound: a stream may last for minutes, and a hold expires whenever the till is back. By `closed_at` a
@@ -17,6 +17,10 @@ from django.db.models import F, Sum
 from billing.models import Generation, UsageMark, UsageTotal
 
 LATE = timedelta(minutes=10)
+# Where nobody has summed up anything yet.
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+# A release that knew no applications has summed up the hours before: pages show a week by them.
+APPS_BACK = timedelta(days=8)
 # In one transaction: after a long pause much has to be made good, and what is done shall stay done.
 CHUNK = timedelta(days=1)
 
@@ -41,6 +45,15 @@ SELECT date_trunc('hour', closed_at, 'UTC'), organization_id, api_key_id,
     count(*), count(*) FILTER (WHERE outcome IN ('error', 'expired')), {", ".join(f"sum({name})" for name in SUMS)}
 FROM billing_generation WHERE closed_at >= %(since)s AND closed_at < %(until)s
 GROUP BY 1, 2, 3, 4, 5, 6
+"""
+# What a request says of its application.
+APP = "coalesce(nullif(app_title, ''), http_referer, '')"
+APPS = f"""
+INSERT INTO billing_usageapp (hour, organization_id, app, requests, errors, prompt_tokens, completion_tokens, charge)
+SELECT date_trunc('hour', closed_at, 'UTC'), organization_id, {APP}, count(*),
+    count(*) FILTER (WHERE outcome IN ('error', 'expired')), sum(prompt_tokens), sum(completion_tokens), sum(charge)
+FROM billing_generation WHERE closed_at >= %(since)s AND closed_at < %(until)s
+GROUP BY 1, 2, 3
 """
 DAYS = f"""
 INSERT INTO billing_usageday (day, {COLUMNS})
@@ -86,12 +99,20 @@ def final_before(period: str) -> datetime | None:
     return (_hour if period == "hour" else _day)(mark.rolled_up_until - LATE)
 
 
+def has_apps_since(moment: datetime) -> bool:
+    """Whether the roll-ups of the hours from then on are by application too."""
+    return UsageMark.objects.filter(apps_since__lte=moment).exists()
+
+
 def _roll_up_chunk() -> bool:
     """Says whether it has come to the present."""
     with transaction.atomic():
         mark = _locked_mark()
         now = _now()
+        if mark.apps_since is None:
+            mark.rolled_up_until = min(mark.rolled_up_until, now - APPS_BACK)
         since = _hour(min(mark.rolled_up_until, now) - LATE)
+        mark.apps_since = mark.apps_since or since
         until = since + CHUNK
         _replace(since, until)
         mark.rolled_up_until = min(until, now)
@@ -103,7 +124,8 @@ def _locked_mark() -> UsageMark:
     """Two runs at the same time take turns."""
     if not UsageMark.objects.exists():
         oldest = Generation.objects.order_by("closed_at").values_list("closed_at", flat=True).first()
-        UsageMark.objects.bulk_create([UsageMark(pk=1, rolled_up_until=oldest or _now())], ignore_conflicts=True)
+        mark = UsageMark(pk=1, rolled_up_until=oldest or _now(), apps_since=BEGINNING)
+        UsageMark.objects.bulk_create([mark], ignore_conflicts=True)
     return UsageMark.objects.select_for_update().get(pk=1)
 
 
@@ -121,6 +143,8 @@ def _replace(since: datetime, until: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM billing_usagehour WHERE hour >= %s AND hour < %s", [since, until])
         cursor.execute(HOURS, {"since": since, "until": until})
+        cursor.execute("DELETE FROM billing_usageapp WHERE hour >= %s AND hour < %s", [since, until])
+        cursor.execute(APPS, {"since": since, "until": until})
         cursor.execute(
             "DELETE FROM billing_usageday WHERE day >= %s AND day < %s", [days["since"].date(), days["until"].date()]
         )

@@ -8,7 +8,7 @@ which moves a wallet's credit together with the entry that says why.
 import billing.payments.models  # noqa: F401
 from billing.models.generations import Generation, GenerationContent, Hold, Idempotency, Tick
 from billing.models.ledger import LedgerEntry, LedgerTransaction, Promotion
-from billing.models.usage import Usage, UsageDay, UsageHour, UsageMark, UsageTotal
+from billing.models.usage import Usage, UsageApp, UsageDay, UsageHour, UsageMark, UsageTotal
 from billing.models.wallets import Budget, Markup, Wallet
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Promotion",
     "Tick",
     "Usage",
+    "UsageApp",
     "UsageDay",
     "UsageHour",
     "UsageMark",

@@ -55,6 +55,25 @@ class UsageHour(Usage):
         return f"usage of {self.hour:%Y-%m-%d %H}h"
 
 
+class UsageApp(models.Model):
+    """An hour of an organization by the name that its requests gave their application."""
+
+    hour = models.DateTimeField(db_index=True)
+    organization_id = models.UUIDField()
+    app = models.CharField(max_length=500, help_text="Title or address; empty if a request said neither.")
+    requests = models.BigIntegerField()
+    errors = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    charge = models.BigIntegerField(help_text="nano-USD.")
+
+    class Meta:
+        indexes = [models.Index(fields=["organization_id", "hour"], name="billing_usage_app_of_org")]
+
+    def __str__(self) -> str:
+        return f"usage of {self.hour:%Y-%m-%d %H}h by {self.app}"
+
+
 class UsageDay(Usage):
     day = models.DateField(db_index=True, help_text="UTC.")
 
@@ -99,6 +118,7 @@ class UsageMark(models.Model):
     """How far the roll-ups have come, one row."""
 
     rolled_up_until = models.DateTimeField()
+    apps_since = models.DateTimeField(null=True, help_text="From here on every hour has its sums by application.")
 
     def __str__(self) -> str:
         return f"rolled up until {self.rolled_up_until}"

@@ -11,7 +11,7 @@ from django.db import connection
 
 from accounts.ids import uuid7
 from billing import retention, tasks, usage
-from billing.models import Generation, UsageDay, UsageHour, UsageMark
+from billing.models import Generation, UsageApp, UsageDay, UsageHour, UsageMark
 from tests.services import Servers, manage
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +115,8 @@ def test_sums_by_hour_go_and_days_stay() -> None:
     sums = ("requests", "errors", *usage.SUMS)
     for hour in (long_ago, long_ago + timedelta(days=2)):
         UsageHour.objects.create(hour=hour, organization_id=uuid7(), **dict.fromkeys(sums, 0))
+        own = {"hour": hour, "organization_id": uuid7(), "app": "Editor", "requests": 1, "errors": 0, "charge": 0}
+        UsageApp.objects.create(prompt_tokens=0, completion_tokens=0, **own)
         UsageDay.objects.create(day=hour.date(), organization_id=uuid7(), **dict.fromkeys(sums, 0))
     tasks.prune()
-    assert (UsageHour.objects.count(), UsageDay.objects.count()) == (1, 2)
+    assert (UsageHour.objects.count(), UsageApp.objects.count(), UsageDay.objects.count()) == (1, 1, 2)

@@ -13,7 +13,7 @@ from accounts import keys
 from accounts.models import ApiKey, Organization, User
 from billing import usage
 from billing.activity import SPANS, Group, activity, total
-from billing.models import Generation, LedgerEntry, Wallet
+from billing.models import Generation, LedgerEntry, UsageApp, UsageMark, Wallet
 from gateway.pages import logs
 from tests.gateway.test_dashboard import generate
 
@@ -66,6 +66,44 @@ def test_every_grouping_has_the_same_sum(alice: User, key: ApiKey) -> None:
         generate(organization, charge, api_key_id=key.pk, provider_name="Acme", app_title="Editor")
     for group in Group:
         assert spend(organization, "1d", group) == 15
+
+
+def apps(organization: Organization) -> dict[str, tuple[int, int, int, int]]:
+    """Of a week: requests, errors, tokens and nano-USD of each."""
+    totals = activity(organization.pk, "1w", Group.APP).totals()
+    return {name: (sums.requests, sums.errors, sums.tokens, sums.charge) for name, sums in totals.items()}
+
+
+def spent_by_apps(organization: Organization) -> dict[str, tuple[int, int, int, int]]:
+    for days in (0, 1, 3):
+        generate(organization, 5, ago=timedelta(days=days), app_title="Editor", prompt_tokens=2, completion_tokens=1)
+        generate(organization, 7, ago=timedelta(days=days), http_referer="https://a.example", app_title="")
+    failed = generate(organization, 0, ago=timedelta(days=1))
+    Generation.objects.filter(pk=failed.pk).update(outcome="error")
+    expected = {"https://a.example": (3, 0, 0, 21), "Editor": (3, 0, 9, 15), "": (1, 1, 0, 0)}
+    assert apps(organization) == expected
+    return expected
+
+
+def test_apps_are_in_the_roll_ups(alice: User) -> None:
+    """Before the last hours no request is read: there they are only in the sums."""
+    expected = spent_by_apps(alice.personal_organization)
+    usage.roll_up()
+    usage.roll_up()
+    assert apps(alice.personal_organization) == expected
+    Generation.objects.filter(closed_at__lt=datetime.now(UTC) - timedelta(hours=12)).delete()
+    assert apps(alice.personal_organization) == expected
+
+
+def test_hours_that_an_older_release_summed_up_get_their_apps(alice: User) -> None:
+    expected = spent_by_apps(alice.personal_organization)
+    usage.roll_up()
+    UsageApp.objects.all().delete()
+    UsageMark.objects.update(apps_since=None)
+    assert apps(alice.personal_organization) == expected
+    usage.roll_up()
+    assert apps(alice.personal_organization) == expected
+    assert sum(UsageApp.objects.values_list("charge", flat=True)) == 36
 
 
 def test_pages_agree_with_the_ledger_to_the_nano_dollar(alice: User, here: Client) -> None:
