@@ -21,7 +21,7 @@ from gateway.pipeline import Services
 from gateway.pulse import Pulse
 from gateway.rate_limits import RateLimits
 from gateway.routing import sharing
-from providers import snapshot
+from providers import loading
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class Process:
 
 
 def load() -> Customers:
-    return Customers(snapshot.load(), markups.load())
+    return Customers(loading.load(), markups.load())
 
 
 def is_migrated() -> bool:

@@ -10,7 +10,7 @@ import httpx
 from django.utils import timezone
 from msgspec import Struct
 
-from providers import auth, models, snapshot
+from providers import auth, loading, models
 from providers.adapters import WIRES
 from providers.errors import UpstreamError
 from providers.http import UpstreamTransport
@@ -35,7 +35,7 @@ def probe_all(environment: Mapping[str, str] = os.environ) -> None:
     """Asks all providers that are on, at the same time. Those that were asked in this minute are left alone."""
     minute = timezone.now().replace(second=0, microsecond=0)
     enabled = models.Provider.objects.filter(is_enabled=True).exclude(probes__minute=minute)
-    due = {row.pk: snapshot.provider(row, environment) for row in enabled.select_related("credential")}
+    due = {row.pk: loading.provider(row, environment) for row in enabled.select_related("credential")}
     due = {pk: found for pk, found in due.items() if found.is_on and found.quirks.probe}
     findings = asyncio.run(ask(list(due.values())))
     models.Probe.objects.bulk_create(

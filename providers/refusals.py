@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
-from providers import models, snapshot
+from providers import loading, models
 from providers.snapshot import Provider
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def forgive(rows: QuerySet[models.Provider], environment: Mapping[str, str] = os
     """Those that have another key by now are asked again already: nothing is to tell of the old one. How many were."""
     other = []
     for row in rows.exclude(refused_mark="").select_related("credential"):
-        mark = snapshot.provider(row, environment).secret_mark
+        mark = loading.provider(row, environment).secret_mark
         if mark and mark != row.refused_mark:
             other.append(row.pk)
     return switch_on(models.Provider.objects.filter(pk__in=other)) if other else 0

@@ -10,7 +10,7 @@ from django.db.models import Count
 from gateway.local import demo, model
 from gateway.local.banner import Prepared
 from gateway.local.environment import is_given
-from providers import snapshot
+from providers import loading
 from providers.models import Provider
 
 CATALOGUE = settings.BASE_DIR / "providers" / "catalogue" / "catalogue.yaml"
@@ -28,7 +28,7 @@ def prepare(*, refresh: bool, wants_demo: bool, progress: OutputWrapper) -> Prep
 
 def first_model() -> str | None:
     """For a first request: the local model, or else any that a switched-on provider serves."""
-    routable = [slug for slug, row in snapshot.load().models.items() if row.routable]
+    routable = [slug for slug, row in loading.load().models.items() if row.routable]
     return model.SLUG if model.SLUG in routable else min(routable, default=None)
 
 

@@ -19,7 +19,7 @@ from gateway.customers import Customers
 from gateway.errors import ApiError
 from gateway.pages import speed, uptime
 from gateway.pages.tenant import membership
-from providers import snapshot
+from providers import loading
 from providers.models import INPUT_MODALITIES, OUTPUT_MODALITIES, Uptime
 from providers.pricing import Price
 from providers.snapshot import Endpoint, Model, Snapshot
@@ -167,7 +167,7 @@ def share(count: int, total: int) -> str:
 def catalogue(request: HttpRequest) -> Snapshot:
     """What this process routes by; read from the tables where no process's services are (runserver, test client)."""
     state = getattr(request, "scope", {}).get("state", {})
-    customers: Customers = state["services"].customers if "services" in state else Customers(snapshot.load(), load())
+    customers: Customers = state["services"].customers if "services" in state else Customers(loading.load(), load())
     return customers.everybody
 
 

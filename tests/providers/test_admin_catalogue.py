@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent
 from providers.importer import import_catalogue
+from providers.loading import load
 from providers.models import Credential, Endpoint, Model, Price, Provider
-from providers.snapshot import load
 
 pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
 

@@ -7,8 +7,8 @@ import yaml
 from django.core.management import call_command
 from django.db import IntegrityError
 
+from providers.loading import load
 from providers.models import Credential, Endpoint, Model, Price, Provider
-from providers.snapshot import load
 
 pytestmark = pytest.mark.django_db
 

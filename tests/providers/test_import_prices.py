@@ -8,9 +8,9 @@ from django.db import IntegrityError, transaction
 from providers.canonical import Usage
 from providers.catalogue.format import BadCatalogue
 from providers.importer import import_catalogue
+from providers.loading import load, price
 from providers.models import Endpoint, Price
 from providers.rates import AMOUNTS
-from providers.snapshot import load, price
 
 pytestmark = pytest.mark.django_db
 

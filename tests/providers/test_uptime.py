@@ -19,7 +19,7 @@ from django.utils import timezone
 from gateway import tasks
 from gateway.routing import rollup
 from gateway.routing.stats import STATS, encode, slot_of
-from providers import refusals, snapshot, uptime
+from providers import loading, refusals, uptime
 from providers.importer import import_catalogue
 from providers.models import Credential, Endpoint, Incident, Model, Probe, Provider, Uptime
 from providers.statistics import Tally
@@ -295,7 +295,7 @@ models:
 
 
 def refuse(row: Provider) -> bool:
-    return refusals.switch_off(snapshot.provider(row, {}))
+    return refusals.switch_off(loading.provider(row, {}))
 
 
 def test_the_operator_is_told_once_by_mail(settings: Any) -> None:
@@ -328,7 +328,7 @@ def test_it_is_off_even_when_nobody_can_be_told(settings: Any, caplog: pytest.Lo
         assert refuse(row)
     row.refresh_from_db()
     assert row.refused_at is not None
-    assert not snapshot.provider(row, {}).is_on
+    assert not loading.provider(row, {}).is_on
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert errors[-1] == "the operator could not be told by mail: no mail"
 
