@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Reader, finish_reason
-from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, Detail, decoded, in_stream
 from providers.canonical import (
     Choice,
     Completion,
@@ -142,10 +142,7 @@ decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def completion(body: bytes) -> Completion:
-    try:
-        found = decode_message(body)
-    except UNREADABLE as error:
-        raise unreadable(error, body) from None
+    found = decoded(decode_message, body)
     texts, thoughts = [], []
     details: list[ReasoningDetail] = []
     calls: list[ToolCall] = []
@@ -213,10 +210,7 @@ class AnthropicStream(Reader):
         self._citations: list[Raw] = []
 
     def feed(self, payload: bytes) -> Iterable[Event]:
-        try:
-            event = decode_event(payload)
-        except UNREADABLE as error:
-            raise unreadable(error, payload) from None
+        event = decoded(decode_event, payload)
         match event.type:
             case "content_block_delta":
                 return self._goes_on(event.delta, payload)

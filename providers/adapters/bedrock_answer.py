@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 from providers.adapters import events
 from providers.adapters.anthropic_answer import FORMAT, hidden, thought
 from providers.adapters.base import Reader, finish_reason
-from providers.adapters.errors import UNREADABLE, in_stream, unreadable
+from providers.adapters.errors import UNREADABLE, decoded, in_stream, unreadable
 from providers.canonical import (
     Choice,
     Completion,
@@ -116,10 +116,7 @@ decode_text = msgspec.json.Decoder(str).decode
 
 
 def completion(body: bytes) -> Completion:
-    try:
-        found = decode_answer(body)
-    except UNREADABLE as error:
-        raise unreadable(error, body) from None
+    found = decoded(decode_answer, body)
     texts, thoughts = [], []
     details: list[ReasoningDetail] = []
     calls: list[ToolCall] = []
@@ -188,10 +185,7 @@ class BedrockStream(Reader):
         if delta.text is not None:
             return [events.text(delta.text)]
         if delta.tool_use is not None:
-            try:
-                arguments = decode_text(delta.tool_use.input)
-            except UNREADABLE as error:
-                raise unreadable(error, bytes(delta.tool_use.input)) from None
+            arguments = decoded(decode_text, bytes(delta.tool_use.input))
             self._bare_call = None if arguments else self._bare_call
             return [events.call_goes_on(self._calls, arguments)] if arguments else []
         if delta.reasoning_content is None:

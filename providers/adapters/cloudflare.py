@@ -11,7 +11,7 @@ from msgspec import Raw, Struct, structs
 
 from providers.adapters import events, openai_answer
 from providers.adapters.base import Adapter, Call, Reader, new_call_id
-from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, said, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, Detail, decoded, in_stream, of_detail, raw, said, unreadable
 from providers.adapters.openai_answer import OpenAIStream
 from providers.adapters.parts import (
     encode,
@@ -150,10 +150,7 @@ class Cloudflare(Adapter):
         return Call(f"/run/{endpoint.upstream_model}", encode({"text": texts_of(request)}))
 
     def embeddings(self, body: bytes) -> Embeddings:
-        try:
-            return Embeddings(decode_embeddings(body).result.data, None)
-        except UNREADABLE as error:
-            raise unreadable(error, body) from None
+        return Embeddings(decoded(decode_embeddings, body).result.data, None)
 
 
 def tools(chat: ChatRequest) -> Member:
@@ -205,10 +202,7 @@ class CloudflareStream(Reader):
         self._has_begun = False
 
     def feed(self, payload: bytes) -> Iterable[Event]:
-        try:
-            result = decode_result(payload)
-        except UNREADABLE as error:
-            raise unreadable(error, payload) from None
+        result = decoded(decode_result, payload)
         if result.choices != NULL or self._is_openai:
             self._is_openai = True
             return self._openai.feed(payload)

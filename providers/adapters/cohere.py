@@ -8,7 +8,7 @@ from msgspec import Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Adapter, Call, Reader, finish_reason
-from providers.adapters.errors import UNREADABLE, in_stream, unreadable
+from providers.adapters.errors import decoded, in_stream
 from providers.adapters.parts import (
     encode,
     forced,
@@ -166,10 +166,7 @@ class Cohere(Adapter):
         return Call("/chat", encode(body))
 
     def completion(self, body: bytes) -> Completion:
-        try:
-            found = decode_answer(body)
-        except UNREADABLE as error:
-            raise unreadable(error, body) from None
+        found = decoded(decode_answer, body)
         return read(found)
 
     def stream(self) -> "CohereStream":
@@ -183,10 +180,7 @@ class Cohere(Adapter):
         return Call("/embed", encode(body))
 
     def embeddings(self, body: bytes) -> Embeddings:
-        try:
-            found = decode_embeddings(body)
-        except UNREADABLE as error:
-            raise unreadable(error, body) from None
+        found = decoded(decode_embeddings, body)
         return Embeddings(found.embeddings.float, WireUsage(found.meta.billed_units).canonical(), found.id)
 
 
@@ -270,10 +264,7 @@ class CohereStream(Reader):
         self._has_arguments = False
 
     def feed(self, payload: bytes) -> Iterable[Event]:
-        try:
-            event = decode_event(payload)
-        except UNREADABLE as error:
-            raise unreadable(error, payload) from None
+        event = decoded(decode_event, payload)
         delta = event.delta or WireDelta()
         match event.type:
             case "content-start" | "content-delta":

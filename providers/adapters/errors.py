@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -11,6 +12,7 @@ from msgspec import Raw, Struct
 from providers.canonical import Failure
 from providers.errors import Kind, UpstreamError
 
+T = TypeVar("T")
 NULL = Raw(b"null")
 RAW_BYTES = 2000
 # What msgspec raises for bytes that are not the JSON expected: broken UTF-8 and deep nesting have errors of their own.
@@ -221,6 +223,14 @@ def of_fastapi(detail: Raw) -> str:
     if isinstance(found, str):
         return found
     return "; ".join(f"{'.'.join(map(str, one.loc))}: {one.msg}" if one.loc else one.msg for one in found)
+
+
+def decoded(decode: Callable[[bytes], T], body: bytes) -> T:
+    """Raises UpstreamError when it is not what the wire promises."""
+    try:
+        return decode(body)
+    except UNREADABLE as error:
+        raise unreadable(error, body) from None
 
 
 def unreadable(why: object, body: bytes) -> UpstreamError:

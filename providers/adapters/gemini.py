@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from providers import surrogates
 from providers.adapters import gemini_answer
 from providers.adapters.base import Adapter, Call
-from providers.adapters.errors import UNREADABLE, unreadable
+from providers.adapters.errors import decoded
 from providers.adapters.gemini_answer import FORMAT, GeminiStream
 from providers.adapters.parts import (
     arguments_of,
@@ -98,10 +98,7 @@ class Gemini(Adapter):
         return Call(f"/{model}:batchEmbedContents", encode({"requests": wanted}))
 
     def embeddings(self, body: bytes) -> Embeddings:
-        try:
-            found = decode_embeddings(body)
-        except UNREADABLE as error:
-            raise unreadable(error, body) from None
+        found = decoded(decode_embeddings, body)
         return Embeddings([vector.values for vector in found.embeddings], None)
 
 

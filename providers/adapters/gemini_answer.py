@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Reader, finish_reason, new_call_id
-from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, Detail, decoded, in_stream, of_detail, raw, unreadable
 from providers.canonical import (
     Choice,
     ChunkChoice,
@@ -199,7 +199,7 @@ class WireAnswer(Struct, frozen=True, rename="camel"):
     error: Detail | None = None
 
 
-decode = msgspec.json.Decoder(WireAnswer).decode
+decode_answer = msgspec.json.Decoder(WireAnswer).decode
 decode_logprobs = msgspec.json.Decoder(LogprobsResult).decode
 decode_sources = msgspec.json.Decoder(Sources | None).decode
 decode_grounding = msgspec.json.Decoder(Grounding | None).decode
@@ -207,20 +207,13 @@ NO_SOURCES, NO_GROUNDING = Sources(), Grounding()
 
 
 def completion(body: bytes) -> Completion:
-    found = read(body)
+    found = decoded(decode_answer, body)
     if found.prompt_feedback.block_reason:
         raise UpstreamError(Kind.CONTENT_POLICY, blocked(found), raw=raw(body))
     if not found.candidates:
         raise unreadable("no candidates", body)
     choices = [choice(candidate) for candidate in found.candidates]
     return Completion(choices, found.usage_metadata.canonical(), found.response_id)
-
-
-def read(body: bytes) -> WireAnswer:
-    try:
-        return decode(body)
-    except UNREADABLE as error:
-        raise unreadable(error, body) from None
 
 
 def blocked(found: WireAnswer) -> str:
@@ -332,7 +325,7 @@ class GeminiStream(Reader):
         self._texts: dict[int, list[str]] = {}
 
     def feed(self, payload: bytes) -> Iterable[Event]:
-        found = read(payload)
+        found = decoded(decode_answer, payload)
         if found.error is not None:
             said = of_detail(found.error)
             return [in_stream(said.message, said.code, payload)]

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from providers.adapters import openai_answer
 from providers.adapters.base import Adapter, Call
-from providers.adapters.errors import NULL, UNREADABLE, unreadable
+from providers.adapters.errors import NULL, decoded
 from providers.adapters.openai_answer import OpenAIStream
 from providers.adapters.reasoning import REASONING, budget, effort, is_off, nearest
 from providers.canonical import Completion, EmbeddingRequest, Embeddings, Message, Request
@@ -137,10 +137,7 @@ class OpenAI(Adapter):
         return call("/embeddings", body, endpoint)
 
     def embeddings(self, body: bytes) -> Embeddings:
-        try:
-            found = decode_embeddings(body)
-        except UNREADABLE as error:
-            raise unreadable(error, body) from None
+        found = decoded(decode_embeddings, body)
         vectors = [vector.embedding for vector in sorted(found.data, key=lambda vector: vector.index)]
         return Embeddings(vectors, openai_answer.count(found.usage), found.id)
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from providers.adapters.base import Reader, finish_reason, new_call_id
-from providers.adapters.errors import NULL, UNREADABLE, in_stream, said, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, decoded, in_stream, said, unreadable
 from providers.adapters.events import url_citation
 from providers.canonical import (
     Answer,
@@ -163,6 +163,7 @@ class OpenAIStream(Reader):
         self._calls_tools = False
 
     def feed(self, payload: bytes) -> Iterable[Event]:
+        # As `decoded`, without the call: it would be a twentieth of what a chunk costs here.
         try:
             chunk = decode_chunk(payload)
         except UNREADABLE as error:
@@ -232,10 +233,7 @@ class OpenAIStream(Reader):
 
 
 def completion(body: bytes) -> Completion:
-    try:
-        found = decode_completion(body)
-    except UNREADABLE as error:
-        raise unreadable(error, body) from None
+    found = decoded(decode_completion, body)
     if not found.choices:
         raise unreadable("no choices", body)
     choices = [choice(one) for one in found.choices]

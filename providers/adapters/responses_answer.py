@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Reader
-from providers.adapters.errors import NULL, UNREADABLE, Detail, in_stream, of_detail, raw, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, Detail, decoded, in_stream, of_detail, raw
 from providers.canonical import (
     Choice,
     ChunkChoice,
@@ -126,10 +126,7 @@ decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 def completion(body: bytes) -> Completion:
-    try:
-        found = decode_answer(body)
-    except UNREADABLE as error:
-        raise unreadable(error, body) from None
+    found = decoded(decode_answer, body)
     if found.status == "failed":
         failure = failed(found, body)
         raise UpstreamError(failure.kind, failure.message, raw=raw(body), provider_code=failure.code)
@@ -221,10 +218,7 @@ class ResponsesStream(Reader):
         self._length = self._began = 0
 
     def feed(self, payload: bytes) -> Iterable[Event]:
-        try:
-            event = decode_event(payload)
-        except UNREADABLE as error:
-            raise unreadable(error, payload) from None
+        event = decoded(decode_event, payload)
         match event.type:
             case "response.output_text.delta":
                 text = event.delta or ""
