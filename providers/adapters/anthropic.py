@@ -24,6 +24,7 @@ from providers.adapters.parts import (
     schema_of,
     stops,
     structured,
+    take_turn,
     takes,
 )
 from providers.adapters.reasoning import REASONING, budget, effort, is_off, nearest
@@ -191,17 +192,13 @@ def cached(control: CacheControl | None) -> Block:
 
 
 def conversation(messages: Iterable[Message]) -> list[Block]:
-    """Turns of user and assistant: what follows one another in the same role is one turn."""
     turns: list[Block] = []
     for message in messages:
         if is_instruction(message):
             continue
         role: Literal["assistant", "user"] = "assistant" if message.role == "assistant" else "user"
         blocks = said_by_model(message) if role == "assistant" else said_to_model(message)
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
+        take_turn(turns, role, "content", blocks)
     if turns and turns[-1]["role"] == "assistant" and (last := turns[-1]["content"][-1])["type"] == "text":
         # A prefill must not end in white space.
         last["text"] = last["text"].rstrip() or "."

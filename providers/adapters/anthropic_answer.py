@@ -194,6 +194,11 @@ def thought(index: int, text: str, signature: str = "") -> ReasoningDetail:
     return detail
 
 
+def signed(index: int, signature: str) -> ReasoningDetail:
+    """The end of a thought, whose text came before."""
+    return ReasoningDetail("reasoning.text", signature=signature, format=FORMAT, index=index)
+
+
 def hidden(index: int, data: str) -> ReasoningDetail:
     return ReasoningDetail("reasoning.encrypted", data=data, format=FORMAT, index=index)
 
@@ -264,10 +269,7 @@ class AnthropicStream(Reader):
             case "thinking_delta":
                 return [events.reasoning(delta.thinking, thought(self._details, delta.thinking))]
             case "signature_delta":
-                detail = ReasoningDetail(
-                    "reasoning.text", signature=delta.signature, format=FORMAT, index=self._details
-                )
-                return [events.reasoning("", detail)]
+                return [events.reasoning("", signed(self._details, delta.signature))]
             case "citations_delta":
                 self._citations.append(delta.citation)
             case _ if self._kind in KNOWN:

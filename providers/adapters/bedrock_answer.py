@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from providers.adapters import events
-from providers.adapters.anthropic_answer import FORMAT, hidden, thought
+from providers.adapters.anthropic_answer import hidden, signed, thought
 from providers.adapters.base import Reader, finish_reason
 from providers.adapters.errors import UNREADABLE, decoded, in_stream, unreadable
 from providers.canonical import (
@@ -199,8 +199,7 @@ class BedrockStream(Reader):
         if found.redacted_content:
             return events.reasoning("", hidden(self._details, found.redacted_content))
         if found.signature:
-            detail = ReasoningDetail("reasoning.text", signature=found.signature, format=FORMAT, index=self._details)
-            return events.reasoning("", detail)
+            return events.reasoning("", signed(self._details, found.signature))
         return events.reasoning(found.text, thought(self._details, found.text))
 
     def _ends(self, piece: Piece) -> Iterable[Event]:

@@ -10,6 +10,7 @@ from providers.adapters import events
 from providers.adapters.base import Adapter, Call, Reader, finish_reason
 from providers.adapters.errors import decoded, in_stream
 from providers.adapters.parts import (
+    EMPTY_SCHEMA,
     encode,
     forced,
     is_instruction,
@@ -203,7 +204,7 @@ def tools(chat: ChatRequest) -> Member:
             "function": {
                 "name": one.name,
                 **described(one.description),
-                "parameters": one.parameters or {"type": "object", "properties": {}},
+                "parameters": one.parameters or EMPTY_SCHEMA,
             },
         }
         for one in wanted

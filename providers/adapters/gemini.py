@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from providers import surrogates
 from providers.adapters import gemini_answer
 from providers.adapters.base import Adapter, Call
 from providers.adapters.errors import decoded
@@ -23,11 +22,13 @@ from providers.adapters.parts import (
     is_instruction,
     is_json,
     media_of,
+    object_of,
     parts_of,
     refuse_other_answers,
     sampling,
     schema_of,
     stops,
+    take_turn,
     takes,
     text_of,
     texts_of,
@@ -52,7 +53,6 @@ SAMPLING = {
 IMAGE = {"aspect_ratio": "aspectRatio", "image_size": "imageSize"}
 MOST_TOP_LOGPROBS = 20
 Member = dict[str, Any]
-decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 class Vector(Struct, frozen=True):
@@ -170,7 +170,6 @@ def tools(chat: ChatRequest) -> Member:
 
 
 def conversation(messages: Iterable[Message], *, is_signed: bool) -> list[Member]:
-    """Turns of user and model: what follows one another in the same role is one turn."""
     turns: list[Member] = []
     names: dict[str, str] = {}
     for message in messages:
@@ -181,10 +180,7 @@ def conversation(messages: Iterable[Message], *, is_signed: bool) -> list[Member
             names |= {call.id: call.function.name for call in message.tool_calls or []}
         else:
             role, parts = "user", said_to_model(message, names)
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["parts"] += parts
-        elif parts:
-            turns.append({"role": role, "parts": parts})
+        take_turn(turns, role, "parts", parts)
     return turns
 
 
@@ -194,17 +190,9 @@ def said_to_model(message: Message, names: dict[str, str]) -> list[Member]:
     called = message.tool_call_id or message.name or ""
     name = names.get(called) or message.name or called
     media = [part_of(part) for part in parts_of(message) if part.type != "text"]
-    return [{"functionResponse": {"id": called, "name": name, "response": result(text_of(message))}}, *media]
-
-
-def result(text: str) -> Raw | Member:
-    """Google wants an object."""
-    json = surrogates.replaced(text.encode())
-    try:
-        decode_object(json)
-    except (msgspec.DecodeError, RecursionError):
-        return {"result": text}
-    return Raw(json)
+    # Google wants an object.
+    result = object_of(text_of(message), otherwise="result")
+    return [{"functionResponse": {"id": called, "name": name, "response": result}}, *media]
 
 
 def said_by_model(message: Message, *, is_signed: bool) -> list[Member]:

@@ -92,15 +92,19 @@ def is_instruction(message: Message) -> bool:
     return message.role in ("system", "developer")
 
 
-def arguments_of(call: ToolCall) -> Raw:
-    """As a JSON object; models write broken ones at times, and clients send them back."""
-    text = call.function.arguments.strip() or "{}"
+def object_of(text: str, *, otherwise: str) -> Raw:
+    """The JSON object that the text is, or one that holds it under this name."""
     json = surrogates.replaced(text.encode())
     try:
         decode_object(json)
     except (msgspec.DecodeError, RecursionError):
-        return Raw(encode({"arguments": text}))
+        return Raw(encode({otherwise: text}))
     return Raw(json)
+
+
+def arguments_of(call: ToolCall) -> Raw:
+    """Models write broken ones at times, and clients send them back."""
+    return object_of(call.function.arguments.strip() or "{}", otherwise="arguments")
 
 
 def details_of(message: Message, *formats: str) -> list[ReasoningDetail]:
@@ -111,14 +115,22 @@ def details_of(message: Message, *formats: str) -> list[ReasoningDetail]:
             continue
         last = found[-1] if found else None
         if last and last.type == detail.type and isinstance(detail.index, int) and last.index == detail.index:
-            last.text = (last.text or "") + (detail.text or "") if last.text or detail.text else UNSET
-            last.summary = (last.summary or "") + (detail.summary or "") if last.summary or detail.summary else UNSET
-            last.data = (last.data or "") + (detail.data or "") if last.data or detail.data else UNSET
+            last.text = (last.text or "") + (detail.text or "") or UNSET
+            last.summary = (last.summary or "") + (detail.summary or "") or UNSET
+            last.data = (last.data or "") + (detail.data or "") or UNSET
             last.signature = detail.signature or last.signature
             last.id = detail.id or last.id
         else:
             found.append(msgspec.structs.replace(detail))
     return found
+
+
+def take_turn(turns: list[dict[str, Any]], role: str, member: str, said: list[dict[str, Any]]) -> None:
+    """What follows one another in the same role is one turn."""
+    if turns and turns[-1]["role"] == role:
+        turns[-1][member] += said
+    elif said:
+        turns.append({"role": role, member: said})
 
 
 def forced(choice: str | ToolChoice | None) -> str | None:
