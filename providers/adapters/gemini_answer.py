@@ -3,18 +3,30 @@
 from collections.abc import Iterable
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw
 
 from providers.adapters import events
 from providers.adapters.base import Reader, finish_reason, new_call_id
-from providers.adapters.errors import NULL, UNREADABLE, Detail, decoded, in_stream, of_detail, raw, unreadable
+from providers.adapters.errors import NULL, UNREADABLE, decoded, in_stream, of_detail, raw, unreadable
+from providers.adapters.gemini_wire import (
+    Blob,
+    Call,
+    Candidate,
+    Grounding,
+    LogprobsResult,
+    Part,
+    Segment,
+    Source,
+    Sources,
+    Token,
+    WireAnswer,
+)
 from providers.canonical import (
     Choice,
     ChunkChoice,
     Completion,
     Content,
     Delta,
-    Details,
     Event,
     Failure,
     FinishReason,
@@ -23,7 +35,6 @@ from providers.canonical import (
     ReasoningDetail,
     ToolCall,
     ToolCallDelta,
-    Usage,
     UsageReport,
 )
 from providers.errors import Kind, UpstreamError
@@ -53,152 +64,7 @@ FINISH_REASONS: dict[str, FinishReason] = {
     **dict.fromkeys(FILTERED, "content_filter"),
     **dict.fromkeys(FAILED, "error"),
 }
-EMPTY = Raw(b"{}")
-NO_DETAILS = Details()
 encode = msgspec.json.Encoder().encode
-
-
-class Call(Struct, frozen=True):
-    name: str = ""
-    args: Raw = EMPTY
-    id: str | None = None
-
-
-class Blob(Struct, frozen=True, rename="camel"):
-    data: str = ""
-    mime_type: str = "image/png"
-
-
-class Part(Struct, frozen=True, rename="camel"):
-    text: str | None = None
-    thought: bool = False
-    thought_signature: str | None = None
-    function_call: Call | None = None
-    inline_data: Blob | None = None
-
-
-class Parts(Struct, frozen=True):
-    parts: list[Part] = []
-
-
-class Source(Struct, frozen=True, rename="camel"):
-    uri: str = ""
-    title: str | None = None
-    start_index: int = 0
-    end_index: int = 0
-
-
-class Sources(Struct, frozen=True, rename="camel"):
-    # AI Studio's word, and Vertex's.
-    citation_sources: list[Source] = []
-    citations: list[Source] = []
-
-
-class Page(Struct, frozen=True):
-    uri: str = ""
-    title: str | None = None
-
-
-class GroundingChunk(Struct, frozen=True):
-    web: Page | None = None
-
-
-class Segment(Struct, frozen=True, rename="camel"):
-    start_index: int = 0
-    end_index: int = 0
-
-
-class Support(Struct, frozen=True, rename="camel"):
-    segment: Segment = Segment()
-    grounding_chunk_indices: list[int] = []
-
-
-class Grounding(Struct, frozen=True, rename="camel"):
-    grounding_chunks: list[GroundingChunk] = []
-    grounding_supports: list[Support] = []
-
-
-class Token(Struct, frozen=True, rename="camel"):
-    token: str = ""
-    log_probability: float = 0.0
-
-
-class Tokens(Struct, frozen=True):
-    candidates: list[Token] = []
-
-
-class LogprobsResult(Struct, frozen=True, rename="camel"):
-    chosen_candidates: list[Token] = []
-    top_candidates: list[Tokens] = []
-
-
-class Candidate(Struct, frozen=True, rename="camel"):
-    content: Parts = Parts()
-    # Decoded apart: a slip in them must not cost the client its answer.
-    citation_metadata: Raw = NULL
-    grounding_metadata: Raw = NULL
-    logprobs_result: Raw = NULL
-    finish_reason: str | None = None
-    index: int = 0
-
-
-class Counted(Struct, frozen=True, rename="camel"):
-    modality: str = ""
-    token_count: int = 0
-
-
-class WireUsage(Struct, frozen=True, rename="camel"):
-    prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-    cached_content_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    prompt_tokens_details: list[Counted] | None = None
-    candidates_tokens_details: list[Counted] | None = None
-    cache_tokens_details: list[Counted] | None = None
-    tool_use_prompt_tokens_details: list[Counted] | None = None
-
-    def canonical(self) -> Usage | None:
-        """Thoughts are counted beside the candidates, cached content in the prompt."""
-        if self.prompt_token_count is None and self.candidates_token_count is None:
-            return None
-        prompt = max(self.prompt_token_count or 0, 0) + max(self.tool_use_prompt_token_count or 0, 0)
-        thoughts = max(self.thoughts_token_count or 0, 0)
-        cached = min(max(self.cached_content_token_count or 0, 0), prompt)
-        completion = max(self.candidates_token_count or 0, 0) + thoughts
-        return Usage(prompt, completion, cached, 0, thoughts, details=self.details())
-
-    def details(self) -> Details | None:
-        """Of modalities that may have a price of their own."""
-        prompts = (self.prompt_tokens_details, self.tool_use_prompt_tokens_details)
-        audio, cached_audio = counted("AUDIO", *prompts), counted("AUDIO", self.cache_tokens_details)
-        images = max(counted("IMAGE", *prompts) - counted("IMAGE", self.cache_tokens_details), 0)
-        found = Details(
-            audio=audio,
-            cached_audio=min(cached_audio, audio),
-            image_tokens=images,
-            output_audio=counted("AUDIO", self.candidates_tokens_details),
-            output_image_tokens=counted("IMAGE", self.candidates_tokens_details),
-        )
-        return None if found == NO_DETAILS else found
-
-
-def counted(modality: str, *lists: list[Counted] | None) -> int:
-    return sum(max(one.token_count, 0) for found in lists if found for one in found if one.modality == modality)
-
-
-class Feedback(Struct, frozen=True, rename="camel"):
-    block_reason: str | None = None
-
-
-class WireAnswer(Struct, frozen=True, rename="camel"):
-    candidates: list[Candidate] = []
-    usage_metadata: WireUsage = WireUsage()
-    prompt_feedback: Feedback = Feedback()
-    response_id: str | None = None
-    error: Detail | None = None
-
-
 decode_answer = msgspec.json.Decoder(WireAnswer).decode
 decode_logprobs = msgspec.json.Decoder(LogprobsResult).decode
 decode_sources = msgspec.json.Decoder(Sources | None).decode
@@ -333,28 +199,25 @@ class GeminiStream(Reader):
             code = found.prompt_feedback.block_reason
             return [Failure(blocked(found), code, raw(payload), Kind.CONTENT_POLICY)]
         self._upstream_id = found.response_id or self._upstream_id
-        answer: list[Event] = []
-        for candidate in found.candidates:
-            told = [self._event(candidate.index, self._delta(candidate, part)) for part in candidate.content.parts]
-            if told and candidate.logprobs_result != NULL:
-                told[0].choices[0].logprobs = logprobs_of(candidate)
-            answer += told
-            if annotations := cited(candidate, self._texts.get(candidate.index, [])):
-                answer.append(events.cites(annotations, candidate.index))
-            if native := candidate.finish_reason:
-                reason = finish_reason(FINISH_REASONS, native, candidate.index in self._calls)
-                last = ChunkChoice(candidate.index, Delta(content=""), reason, native)
-                answer.append(Content([last], self._upstream_id))
+        answer = [event for candidate in found.candidates for event in self._candidate(candidate)]
         if (usage := found.usage_metadata.canonical()) is not None:
             answer.append(UsageReport(usage))
         return answer
 
-    def _event(self, index: int, delta: Delta) -> Content:
-        return Content([ChunkChoice(index, delta)], self._upstream_id)
+    def _candidate(self, candidate: Candidate) -> Iterable[Event]:
+        place = candidate.index
+        choices = [ChunkChoice(place, self._delta(candidate, part)) for part in candidate.content.parts]
+        if choices and candidate.logprobs_result != NULL:
+            choices[0].logprobs = logprobs_of(candidate)
+        yield from (Content([choice], self._upstream_id) for choice in choices)
+        if annotations := cited(candidate, self._texts.get(place, [])):
+            yield events.cites(annotations, place)
+        if native := candidate.finish_reason:
+            reason = finish_reason(FINISH_REASONS, native, place in self._calls)
+            yield Content([ChunkChoice(place, Delta(content=""), reason, native)], self._upstream_id)
 
     def _delta(self, candidate: Candidate, part: Part) -> Delta:
         delta = Delta(content="")
-        details = []
         call_id = None
         if part.function_call:
             place = self._calls[candidate.index] = self._calls.get(candidate.index, -1) + 1
@@ -366,11 +229,17 @@ class GeminiStream(Reader):
             self._images += 1
         elif part.thought:
             delta.reasoning = part.text or UNSET
-            details.append(thought(self._details, part.text or ""))
         else:
             delta.content = part.text or ""
             self._texts.setdefault(candidate.index, []).append(delta.content)
-        # Thoughts that follow one another are pieces of one.
+        delta.reasoning_details = self._details_of(part, call_id) or UNSET
+        return delta
+
+    def _details_of(self, part: Part, call_id: str | None) -> list[ReasoningDetail]:
+        """Thoughts that follow one another are pieces of one."""
+        details = []
+        if part.thought and not part.function_call and not part.inline_data:
+            details.append(thought(self._details, part.text or ""))
         if self._is_thinking and not part.thought:
             self._details += 1
         self._is_thinking = part.thought
@@ -379,6 +248,4 @@ class GeminiStream(Reader):
             details.append(signature(place, part.thought_signature, call_id))
             self._details = place + 1
             self._is_thinking = False
-        if details:
-            delta.reasoning_details = details
-        return delta
+        return details
