@@ -23,7 +23,7 @@ from accounts import audit
 from accounts.audited import Audited
 from accounts.forms import NewUserForm, UserForm
 from accounts.models import AuditEvent, Membership, Organization, User
-from accounts.paging import PER_PAGE, BoundedPaginator, IndexedValuesFilter, newest_of
+from accounts.paging import PER_PAGE, Bounded, IndexedValuesFilter, newest_of
 
 # Of people and organizations with a name that is searched for.
 MAX_NAMED = 500
@@ -177,18 +177,14 @@ class TargetFilter(IndexedValuesFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class AuditEventAdmin(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("created_at", "who", "verb", "target", "organization", "address", "summary")
     list_filter = ("verb", TargetFilter, "created_at")
-    list_per_page = PER_PAGE
     list_select_related = ("actor", "organization")
     search_fields = ("actor__email", "organization__name", "=target_id", "=address")
     search_help_text = "E-mail of who did it, name of an organization, id of what it was done to, or address"
     ordering = ("-id",)
     sortable_by = ()
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    paginator = BoundedPaginator
     fields = readonly_fields = (
         *("created_at", "who", "verb", "target", "target_type", "target_id", "organization", "address"),
         "pretty_details",

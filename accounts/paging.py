@@ -64,6 +64,15 @@ class IndexedValuesFilter(admin.SimpleListFilter):
         return queryset.filter(**{self.parameter_name: self.value()}) if self.value() else queryset
 
 
+class Bounded:
+    """A mixin in front of ModelAdmin."""
+
+    paginator: Any = BoundedPaginator
+    list_per_page = PER_PAGE
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+
 def newest_of(queryset: QuerySet[Any], *found: QuerySet[Any]) -> QuerySet[Any]:
     """The rows that are in one of these and not filtered out, as many as a list shows. Each is asked for alone, by its
     own index: together they would be looked for in the whole table."""

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.admin import ReadOnly, pretty
 from accounts.models import ApiKey, Organization
-from accounts.paging import PER_PAGE, BoundedPaginator
+from accounts.paging import Bounded
 from billing.admin.columns import usd_column
 from billing.admin.sheets import Sheet, moment_cell, nano_cell
 from billing.generations import first_id, oldest_of, private_id, public_id
@@ -70,7 +70,7 @@ class ProviderFilter(admin.SimpleListFilter):
 
 
 @admin.register(Generation)
-class GenerationAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
+class GenerationAdmin(Sheet, ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
     list_display = (
         *("public_id", "organization", "model", "outcome", AMOUNTS[0], "provider", "key_name"),
         *("prompt_tokens", "completion_tokens", "latency_ms", "created_at"),
@@ -80,11 +80,7 @@ class GenerationAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore[type-a
     search_help_text = (
         "gen-… or UUID of a generation, organization, key or endpoint; or part of their name or a model's"
     )
-    list_per_page = PER_PAGE
     sortable_by = ()
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    paginator = BoundedPaginator
     fieldsets = (
         (None, {"fields": ("public_id", "id", "organization", "key", "created_at", "closed_at", "outcome", "error")}),
         ("Model", {"fields": ("requested_model", "model", "provider", "endpoint_tag", "endpoint_id", "upstream_id")}),

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from accounts import audit
 from accounts.admin import ReadOnly, admin_link
 from accounts.models import Organization, User
-from accounts.paging import PER_PAGE, BoundedPaginator, newest_of
+from accounts.paging import PER_PAGE, Bounded, newest_of
 from billing.admin.columns import usd_column
 from billing.admin.generations import MAX_NAMED, uuid_of
 from billing.admin.sheets import Sheet, moment_cell, nano_cell
@@ -69,7 +69,7 @@ class LedgerEntryInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg
 
 
 @admin.register(LedgerTransaction)
-class LedgerTransactionAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class LedgerTransactionAdmin(Sheet, ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
         "id",
         "created_at",
@@ -87,11 +87,7 @@ class LedgerTransactionAdmin(Sheet, ReadOnly, admin.ModelAdmin):  # type: ignore
         f" newest {SEARCHED:,} that are no usage"
     )
     inlines = (LedgerEntryInline,)
-    list_per_page = PER_PAGE
     sortable_by = ()
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    paginator = BoundedPaginator
     fields = readonly_fields = (
         *("id", "created_at", "organization_link", "kind"),
         *("reason", "created_by", "reference"),

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 
 from accounts.admin import ReadOnly, admin_link
-from accounts.paging import PER_PAGE, BoundedPaginator
+from accounts.paging import Bounded
 from billing.admin import refund
 from billing.admin.columns import cents_column
 from billing.payments.models import BillingProfile, Dispute, Refund, StripeEvent, TopUp
@@ -29,7 +29,7 @@ class DisputeInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(TopUp)
-class TopUpAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class TopUpAdmin(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("id", "created_at", "organization", "status", "source", *AMOUNTS, "paid_at", "error")
     list_filter = ("status", "source", "created_at")
     search_fields = (
@@ -38,11 +38,7 @@ class TopUpAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     )
     search_help_text = "Name or id of the organization, id here or at Stripe, or e-mail of who bought"
     inlines = (RefundInline, DisputeInline)
-    list_per_page = PER_PAGE
     ordering = ("-id",)
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    paginator = BoundedPaginator
     list_select_related = ("organization",)
     change_form_template = "admin/billing/topup_form.html"
     fields = readonly_fields = (
@@ -98,15 +94,11 @@ class DisputeAdmin(OfPayment, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class StripeEventAdmin(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("id", "type", "received_at", "processed_at", "attempts", "outcome")
     list_filter = ("type", ("processed_at", admin.EmptyFieldListFilter), "received_at")
     search_fields = ("id__exact", "outcome")
-    list_per_page = PER_PAGE
     ordering = ("-received_at",)
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    paginator = BoundedPaginator
     fields = readonly_fields = ("id", "type", "received_at", "processed_at", "attempts", "outcome", "payload")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StripeEvent]:
