@@ -23,10 +23,7 @@ from accounts import audit
 from accounts.audited import Audited
 from accounts.forms import NewUserForm, UserForm
 from accounts.models import AuditEvent, Membership, Organization, User
-from accounts.paging import PER_PAGE, Bounded, IndexedValuesFilter, newest_of
-
-# Of people and organizations with a name that is searched for.
-MAX_NAMED = 500
+from accounts.paging import PER_PAGE, Bounded, IndexedValuesFilter, newest_of, organizations_named, people_named
 
 
 class ReadOnly:
@@ -197,9 +194,11 @@ class AuditEventAdmin(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type
         if not term:
             return queryset, False
         events = AuditEvent.objects
-        people = list(User.objects.filter(email__icontains=term).values_list("pk", flat=True)[:MAX_NAMED])
-        named = list(Organization.objects.filter(name__icontains=term).values_list("pk", flat=True)[:MAX_NAMED])
-        found = [events.filter(actor__in=people), events.filter(organization__in=named), events.filter(target_id=term)]
+        found = [
+            events.filter(actor__in=people_named(term)),
+            events.filter(organization__in=organizations_named(term)),
+            events.filter(target_id=term),
+        ]
         if is_address(term):
             found.append(events.filter(address=term))
         return newest_of(queryset, *found), False

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.core.paginator import Page, Paginator
@@ -10,9 +11,13 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from accounts.models import Organization, User
+
 MAX_COUNTED = 1000
 # Making a row of a list costs more than finding it.
 PER_PAGE = 50
+# Of people, organizations and keys with a name that is searched for.
+MAX_NAMED = 500
 
 # Each value from the index, without the rows in between.
 VALUES = """
@@ -79,3 +84,12 @@ def newest_of(queryset: QuerySet[Any], *found: QuerySet[Any]) -> QuerySet[Any]:
     own = (queryset & rows for rows in found)
     ids = {pk for rows in own for pk in rows.order_by("-pk").values_list("pk", flat=True)[:MAX_COUNTED]}
     return queryset.filter(pk__in=sorted(ids, reverse=True)[:MAX_COUNTED])
+
+
+def organizations_named(term: str) -> list[UUID]:
+    return list(Organization.objects.filter(name__icontains=term).values_list("pk", flat=True)[:MAX_NAMED])
+
+
+def people_named(term: str) -> list[UUID]:
+    """By a part of their address."""
+    return list(User.objects.filter(email__icontains=term).values_list("pk", flat=True)[:MAX_NAMED])

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.admin import ReadOnly, pretty
 from accounts.models import ApiKey, Organization
-from accounts.paging import Bounded
+from accounts.paging import MAX_NAMED, Bounded, organizations_named
 from billing.admin.columns import usd_column
 from billing.admin.sheets import Sheet, moment_cell, nano_cell
 from billing.generations import first_id, oldest_of, private_id, public_id
@@ -23,8 +23,6 @@ AMOUNTS = tuple(usd_column(name) for name in ("charge", "list_charge", "cost", "
 SAMPLE = 5000
 SEARCHED = 20_000
 UNINDEXED = {"q", "outcome__exact", "provider", "streamed__exact", "is_estimated__exact"}
-# Of organizations and keys with a name that is searched for.
-MAX_NAMED = 500
 TOKENS = ("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens", "cache_write_tokens")
 
 
@@ -170,12 +168,11 @@ def searched_organization(term: str) -> UUID | None:
 
 
 def named(term: str) -> Q:
-    organizations = Organization.objects.filter(name__icontains=term).values_list("pk", flat=True)[:MAX_NAMED]
     keys = ApiKey.objects.filter(Q(name__icontains=term) | Q(label__icontains=term)).values_list("pk", flat=True)
     return (
         Q(model__icontains=term)
         | Q(requested_model__icontains=term)
-        | Q(organization_id__in=list(organizations))
+        | Q(organization_id__in=organizations_named(term))
         | Q(api_key_id__in=list(keys[:MAX_NAMED]))
     )
 

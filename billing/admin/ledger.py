@@ -9,10 +9,9 @@ from django.http import HttpRequest
 
 from accounts import audit
 from accounts.admin import ReadOnly, admin_link
-from accounts.models import Organization, User
-from accounts.paging import PER_PAGE, Bounded, newest_of
+from accounts.paging import PER_PAGE, Bounded, newest_of, organizations_named, people_named
 from billing.admin.columns import usd_column
-from billing.admin.generations import MAX_NAMED, uuid_of
+from billing.admin.generations import uuid_of
 from billing.admin.sheets import Sheet, moment_cell, nano_cell
 from billing.generations import public_id
 from billing.models import Hold, LedgerEntry, LedgerTransaction, Wallet
@@ -115,8 +114,7 @@ class LedgerTransactionAdmin(Sheet, ReadOnly, Bounded, admin.ModelAdmin):  # typ
         by_hand = rows.exclude(kind=LedgerTransaction.Kind.USAGE)
         oldest = by_hand.order_by("-id").values_list("id", flat=True)[SEARCHED : SEARCHED + 1].first()
         words = by_hand.filter(Q(reason__icontains=term) | Q(reference__icontains=term), id__gt=oldest or 0)
-        people = User.objects.filter(email__icontains=term).values("pk")[:MAX_NAMED]
-        of_people = by_hand.filter(created_by__in=list(people.values_list("pk", flat=True)))
+        of_people = by_hand.filter(created_by__in=people_named(term))
         exact = rows.filter(reference=term)
         return newest_of(queryset, rows.filter(organization_id__in=organizations(term)), words, exact, of_people), False
 
@@ -135,8 +133,8 @@ class LedgerTransactionAdmin(Sheet, ReadOnly, Bounded, admin.ModelAdmin):  # typ
 
 def organizations(term: str) -> list[UUID]:
     """By part of their name, or by id."""
-    found = Organization.objects.filter(name__icontains=term).values_list("pk", flat=True)[:MAX_NAMED]
-    return [*found, *([identity] if (identity := uuid_of(term)) else [])]
+    identity = uuid_of(term)
+    return [*organizations_named(term), *([identity] if identity else [])]
 
 
 @admin.register(Hold)
