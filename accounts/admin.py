@@ -44,21 +44,25 @@ def admin_link(target: Model, text: str = "") -> str:
     return format_html('<a href="{}">{}</a>', page, text or str(target))
 
 
+class OfOrganization:
+    """Its rows show their organization as a link."""
+
+    @admin.display(description="organization")
+    def organization_link(self, row: Any) -> str:
+        return admin_link(row.organization)
+
+
 def pretty(value: Any) -> str:
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
 
 
-class UserMembershipInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # generic to the type checker only
+class UserMembershipInline(OfOrganization, ReadOnly, admin.TabularInline):  # type: ignore[type-arg]  # generic to the type checker only
     model = Membership
     fields = readonly_fields = ("organization_link", "role", "created_at")
     verbose_name_plural = "Organizations"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         return Membership.objects.select_related("organization", "user").order_by("created_at")
-
-    @admin.display(description="organization")
-    def organization_link(self, membership: Membership) -> str:
-        return admin_link(membership.organization)
 
 
 @admin.register(User)

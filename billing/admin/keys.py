@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import audit
-from accounts.admin import ReadOnly, admin_link
+from accounts.admin import OfOrganization, ReadOnly
 from accounts.models import ApiKey
 from accounts.paging import PER_PAGE
 from billing.admin.columns import usd_column
@@ -52,7 +52,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiKeyAdmin(OfOrganization, admin.ModelAdmin):  # type: ignore[type-arg]
     form = KeyForm
     list_display = (
         *("label", "name", "organization", LIMIT, "limit_reset", USED),
@@ -75,10 +75,6 @@ class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return with_usage()
-
-    @admin.display(description="organization")
-    def organization_link(self, key: ApiKey) -> str:
-        return admin_link(key.organization)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

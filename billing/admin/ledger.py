@@ -8,7 +8,7 @@ from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 
 from accounts import audit
-from accounts.admin import ReadOnly, admin_link
+from accounts.admin import OfOrganization, ReadOnly
 from accounts.paging import PER_PAGE, Bounded, newest_of, organizations_named, people_named
 from billing.admin.columns import usd_column
 from billing.admin.generations import uuid_of
@@ -29,7 +29,7 @@ HELD = (
 
 
 @admin.register(Wallet)
-class WalletAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
+class WalletAdmin(OfOrganization, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # generic to the type checker only
     """How an organization is billed can be changed; what it has moves by the ledger alone."""
 
     list_display = ("organization", *BALANCE, "billing", "version")
@@ -53,10 +53,6 @@ class WalletAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # gene
         spendable = F("credit") - F("spent") - F("held")
         return Wallet.objects.select_related("organization").annotate(spendable_now=spendable).order_by("-pk")
 
-    @admin.display(description="organization")
-    def organization_link(self, wallet: Wallet) -> str:
-        return admin_link(wallet.organization)
-
 
 class LedgerEntryInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     model = LedgerEntry
@@ -68,7 +64,7 @@ class LedgerEntryInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg
 
 
 @admin.register(LedgerTransaction)
-class LedgerTransactionAdmin(Sheet, ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
+class LedgerTransactionAdmin(OfOrganization, Sheet, ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = (
         "id",
         "created_at",
@@ -125,10 +121,6 @@ class LedgerTransactionAdmin(Sheet, ReadOnly, Bounded, admin.ModelAdmin):  # typ
             .annotate(wallet=Subquery(entries.values("amount")[:1]))
             .order_by("-id")
         )
-
-    @admin.display(description="organization")
-    def organization_link(self, posted: LedgerTransaction) -> str:
-        return admin_link(posted.organization)
 
 
 def organizations(term: str) -> list[UUID]:

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 
-from accounts.admin import ReadOnly, admin_link
+from accounts.admin import OfOrganization, ReadOnly, admin_link
 from accounts.paging import Bounded
 from billing.admin import refund
 from billing.admin.columns import cents_column
@@ -29,7 +29,7 @@ class DisputeInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(TopUp)
-class TopUpAdmin(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
+class TopUpAdmin(OfOrganization, ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("id", "created_at", "organization", "status", "source", *AMOUNTS, "paid_at", "error")
     list_filter = ("status", "source", "created_at")
     search_fields = (
@@ -49,10 +49,6 @@ class TopUpAdmin(ReadOnly, Bounded, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_urls(self) -> list[URLPattern]:
         page = self.admin_site.admin_view(refund.page)
         return [path("<uuid:id>/refund/", page, name="billing_topup_refund"), *super().get_urls()]
-
-    @admin.display(description="organization")
-    def organization_link(self, top_up: TopUp) -> str:
-        return admin_link(top_up.organization)
 
     @admin.display(description="receipt")
     def receipt(self, top_up: TopUp) -> str:
