@@ -13,6 +13,7 @@ from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -37,6 +38,13 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+def demand(request: HttpRequest, *permissions: str) -> User:
+    """Who is logged in. Raises PermissionDenied unless they have all of these."""
+    if not isinstance(request.user, User) or not request.user.has_perms(permissions):
+        raise PermissionDenied
+    return request.user
 
 
 def admin_link(target: Model, text: str = "") -> str:

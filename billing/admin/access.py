@@ -5,12 +5,12 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from accounts import audit, looking, organizations
+from accounts.admin import demand
 from accounts.models import Organization
 
 SUSPENSION = (
@@ -97,8 +97,3 @@ def back(organization: Organization) -> HttpResponse:
 
 def record(request: HttpRequest, verb: audit.Verb, organization: Organization, why: str) -> None:
     audit.record(request, verb, organization, organization_id=organization.pk, details={"reason": why})
-
-
-def demand(request: HttpRequest, permission: str) -> None:
-    if not request.user.has_perm(permission):
-        raise PermissionDenied

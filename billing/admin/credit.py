@@ -3,12 +3,12 @@
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from accounts import audit
+from accounts.admin import demand
 from accounts.models import Organization, User
 from billing import ledger
 from billing.forms import CreditForm
@@ -17,15 +17,14 @@ from billing.money import usd
 
 
 def page(request: HttpRequest, organization_id: UUID) -> HttpResponse:
-    if not isinstance(request.user, User) or not request.user.has_perm("billing.add_ledgertransaction"):
-        raise PermissionDenied
+    user = demand(request, "billing.add_ledgertransaction")
     organization = get_object_or_404(Organization, pk=organization_id)
     form = CreditForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return show(request, "form", organization, form)
     if "confirmed" not in request.POST:
         return show(request, "confirmation", organization, form)
-    post(request, request.user, organization, form)
+    post(request, user, organization, form)
     return redirect("admin:accounts_organization_change", organization.pk)
 
 

@@ -5,12 +5,12 @@ from uuid import UUID, uuid4
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
 from accounts import audit
+from accounts.admin import demand
 from accounts.models import User
 from billing.errors import NotRefundable
 from billing.money import usd as nano_usd
@@ -42,11 +42,10 @@ class RefundForm(forms.Form):
 
 
 def page(request: HttpRequest, id: UUID) -> HttpResponse:
-    if not isinstance(request.user, User) or not request.user.has_perm("billing.add_refund"):
-        raise PermissionDenied
+    user = demand(request, "billing.add_refund")
     top_up = get_object_or_404(TopUp.objects.select_related("organization"), pk=id)
     form = RefundForm(request.POST if request.method == "POST" else None, top_up=top_up)
-    if form.is_valid() and (taken := take(request, request.user, top_up, form)) is not None:
+    if form.is_valid() and (taken := take(request, user, top_up, form)) is not None:
         report(request, refunds.pay(taken) if taken.status == Refund.Status.TAKEN else taken)
         return redirect("admin:billing_topup_change", top_up.pk)
     context = {

@@ -5,13 +5,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.admin import ReadOnly
+from accounts.admin import ReadOnly, demand
 from providers import refreshes
 from providers.catalogue.exporting import export_catalogue
 from providers.catalogue.format import BadCatalogue
@@ -21,9 +20,9 @@ from providers.refreshes import Moved
 
 # Of a file with thousands of models.
 MOST_BYTES = 10 * 2**20
-NEEDED = tuple(
-    f"providers.{verb}_{name}" for name in ("provider", "model", "endpoint", "price") for verb in ("add", "change")
-)
+ROWS = ("provider", "model", "endpoint", "price")
+EXPORTING = tuple(f"providers.view_{name}" for name in ROWS)
+IMPORTING = tuple(f"providers.{verb}_{name}" for name in ROWS for verb in ("add", "change"))
 
 
 class UploadForm(forms.Form):
@@ -79,7 +78,7 @@ class RefreshAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]  # gen
 
 
 def decide(request: HttpRequest, refresh: Refresh) -> HttpResponse:
-    demand(request)
+    demand(request, *IMPORTING)
     marks = set(request.POST.getlist("change"))
     verb = refreshes.accept if "accept" in request.POST else refreshes.reject
     try:
@@ -110,14 +109,14 @@ def review(request: HttpRequest, refresh: Refresh) -> HttpResponse:
         "changes": changes,
         "problems": problems,
         "decided": refresh.decided,
-        "may_decide": may_import(request),
+        "may_decide": request.user.has_perms(IMPORTING),
     }
     return render(request, "admin/providers/refresh/review.html", context)
 
 
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
-    demand(request)
+    demand(request, *IMPORTING)
     form = UploadForm(request.POST or None, request.FILES or None)
     problems: list[str] = []
     if request.method == "POST" and form.is_valid():
@@ -152,8 +151,7 @@ def proposed(request: HttpRequest, form: UploadForm) -> HttpResponse:
 
 @require_safe
 def export(request: HttpRequest) -> HttpResponse:
-    if not all(request.user.has_perm(f"providers.view_{name}") for name in ("provider", "model", "endpoint", "price")):
-        raise PermissionDenied
+    demand(request, *EXPORTING)
     try:
         text = export_catalogue()
     except BadCatalogue as bad:
@@ -162,15 +160,6 @@ def export(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(text, content_type="application/yaml; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="catalogue-{datetime.now(UTC):%Y-%m-%d}.yaml"'
     return response
-
-
-def demand(request: HttpRequest) -> None:
-    if not may_import(request):
-        raise PermissionDenied
-
-
-def may_import(request: HttpRequest) -> bool:
-    return request.user.has_perms(NEEDED)
 
 
 def lines_of(name: str, bad: BadCatalogue) -> list[str]:
