@@ -20,7 +20,7 @@ class UsdField(forms.CharField):
     """Nano-USD inside, a decimal string of USD outside."""
 
     def prepare_value(self, value: Any) -> Any:
-        return money.usd(value).replace(",", "") if isinstance(value, int) else value
+        return money.plain(value) if isinstance(value, int) else value
 
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value)

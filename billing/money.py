@@ -16,6 +16,11 @@ def usd(nano: int) -> str:
     return f"{'-' if nano < 0 else ''}{whole:,}.{decimals}"
 
 
+def plain(nano: int) -> str:
+    """As it is typed, and as spreadsheets read it: "1500.00"."""
+    return usd(nano).replace(",", "")
+
+
 def nano(text: str) -> int:
     """Raises ValueError for what is not a plain decimal of USD with at most 9 decimals."""
     if not AMOUNT.fullmatch(text):

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from billing.money import AMOUNT, usd
+from billing.money import AMOUNT
 
 MAX_ROWS = 50_000
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -22,10 +22,6 @@ def sheet(name: str, titles: Sequence[str], lines: Iterable[Sequence[Any]]) -> H
     response = HttpResponse("\ufeff" + text.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return response
-
-
-def plain(nano: int) -> str:
-    return usd(nano).replace(",", "")
 
 
 def harmless(cell: Any) -> Any:

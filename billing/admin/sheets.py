@@ -11,7 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 
-from billing.sheets import MAX_ROWS, plain, sheet
+from billing.money import plain
+from billing.sheets import MAX_ROWS, sheet
 
 # Rows are read so many at a time.
 CHUNK = 2000

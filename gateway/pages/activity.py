@@ -12,7 +12,8 @@ from msgspec import Struct
 from accounts import access
 from accounts.models import Membership
 from billing.activity import APP_SPANS, SPANS, Activity, Group, Sums, activity, total
-from billing.sheets import plain, sheet
+from billing.money import plain
+from billing.sheets import sheet
 from gateway.pages.chart import HEIGHT
 from gateway.pages.tenant import membership
 

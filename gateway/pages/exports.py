@@ -13,8 +13,9 @@ from accounts import access
 from accounts.models import Membership
 from billing import receipts
 from billing.models import LedgerEntry, UsageDay
+from billing.money import plain
 from billing.payments.models import TopUp
-from billing.sheets import MAX_ROWS, plain, sheet
+from billing.sheets import MAX_ROWS, sheet
 from gateway.pages.credits import entries, top_up_of
 from gateway.pages.tenant import membership
 
