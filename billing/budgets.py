@@ -60,9 +60,8 @@ def set_budget(row: Organization | Membership, nano: int | None, reset: str) -> 
     organization = row if isinstance(row, Organization) else row.organization
     with transaction.atomic():
         if begins:
-            # The till waits, so that nothing closes between the sums and their being written.
-            Wallet.objects.for_organization(organization)
-            Wallet.objects.select_for_update(no_key=True).get(pk=organization.pk)
+            # Nothing closes between the sums and their being written.
+            Wallet.objects.locked(organization)
             _count_from_now(row, organization)
         row.save(update_fields=["budget_nano", "budget_reset"])
 

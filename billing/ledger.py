@@ -242,8 +242,7 @@ def _expire(organization: Organization) -> int:
 
 def _locked(organization: Organization) -> Wallet:
     """The wallet, its usage posted, and nobody else at it until the transaction ends."""
-    Wallet.objects.for_organization(organization)
-    wallet = Wallet.objects.select_for_update(no_key=True).get(organization=organization)
+    wallet = Wallet.objects.locked(organization)
     _post_wallet(wallet.organization_id)
     return wallet
 

@@ -12,6 +12,11 @@ class WalletManager(models.Manager["Wallet"]):
     def for_organization(self, organization: Organization) -> "Wallet":
         return self.get_or_create(organization=organization)[0]
 
+    def locked(self, organization: Organization) -> "Wallet":
+        """The till waits until the transaction ends."""
+        self.for_organization(organization)
+        return self.select_for_update(no_key=True).get(organization=organization)
+
 
 class Wallet(models.Model):
     """An organization's prepaid credit, in nano-USD."""
