@@ -88,6 +88,7 @@ class Plan:
         endpoints = Endpoint.objects.filter(model__in=self._models.values()).select_related("provider")
         self._endpoints = {(endpoint.model_id, endpoint.tag): endpoint for endpoint in endpoints}
         self._prices = {price.endpoint_id: price for price in Price.objects.current()}
+        # By the row itself: one that is not saved has no key yet.
         self._added: dict[int, Change] = {}
 
     def provider(self, row: ProviderRow) -> None:
@@ -151,16 +152,10 @@ class Plan:
             self._add(Change(kind, name, row, before, after, parents or {}))
 
     def _add(self, change: Change) -> None:
-        change.needs = [
-            self._added[key] for parent in change.parents.values() if (key := key_of(parent)) in self._added
-        ]
+        change.needs = [self._added[id(one)] for one in change.parents.values() if id(one) in self._added]
         if change.before is None and change.kind != "price":
-            self._added[key_of(change.row)] = change
+            self._added[id(change.row)] = change
         self.changes.append(change)
-
-
-def key_of(row: Any) -> int:
-    return id(row)
 
 
 def is_new(row: Provider | Model | Endpoint) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from providers.dollars import dollars
 from providers.models import Credential, Endpoint, Model, Price, Provider
 from providers.overrides import published
+from providers.rates import MILLION
 
 Kind = Literal["provider", "credential", "model", "endpoint", "price"]
 UNSAID: tuple[Any, ...] = (None, "", [], {})
@@ -79,7 +80,7 @@ def plain(name: str, value: Any, kind: Kind) -> Any:
     if kind == "price" and name == "overrides":
         return published(value)
     if kind == "price" and isinstance(value, int):
-        return value / 1_000_000 if name == "discount" else dollars(value)
+        return value / MILLION if name == "discount" else dollars(value)
     if isinstance(value, Provider):
         return value.slug
     return value if isinstance(value, bool | int | str | list | dict) else str(value)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from providers.adapters import WIRES
+from providers.catalogue.changes import UNSAID
 from providers.catalogue.format import NO_PRICES, parse
 from providers.catalogue.writing import as_yaml
 from providers.dollars import dollars
@@ -62,7 +63,7 @@ def said(row: Provider | Model | Endpoint, names: Iterable[str]) -> dict[str, An
         if name == "is_enabled":
             if not value:
                 found["enabled"] = False
-        elif value not in (None, "", [], {}) and (name, value) != ("passthrough", False):
+        elif value not in UNSAID and (name, value) != ("passthrough", False):
             found[name] = value
     return found
 
