@@ -118,3 +118,10 @@ def verified() -> None:
     """What `manage.py verify_ledger` checks."""
     with connection.cursor() as cursor:
         assert list(findings(cursor)) == []
+
+
+@pytest.fixture
+def book_agrees(db: None) -> Iterator[None]:
+    """At the end of each test."""
+    yield
+    verified()

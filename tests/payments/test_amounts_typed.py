@@ -1,6 +1,6 @@
 """Whatever is typed where money is meant: a sentence about it or an amount that can be, and no error of ours."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,22 +15,16 @@ from accounts import keys
 from accounts.models import ApiKey, Membership, Organization, User
 from billing.models import LedgerTransaction, Markup
 from billing.payments.models import BillingProfile, PromoCode, Refund, TopUp
-from tests.payments.conftest import accounts, verified
+from tests.payments.conftest import accounts
 from tests.stripe_server import Stripe
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("book_agrees")]
 
 Posts = dict[str, Callable[[str], Any]]
 NEVER = ["-1", "NaN", "1e5000", "9" * 400, "10\x00", "١٢", ""]
 # Python reads it as a number.
 READ = "١٢"
 BILLION_AND_ONE = "1000000001"
-
-
-@pytest.fixture(autouse=True)
-def _book_agrees(db: None) -> Iterator[None]:
-    yield
-    verified()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Automatic top-ups: below the threshold, with the card that is kept, never two at once, less often when it fails."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -18,17 +17,11 @@ from billing.payments import automatic
 from billing.payments.automatic import LOCK_CLASS
 from billing.payments.models import NANO_PER_CENT, BillingProfile, TopUp
 from billing.payments.profiles import remember_card
-from tests.payments.conftest import browser_of, credit_cents, send, verified
+from tests.payments.conftest import browser_of, credit_cents, send
 from tests.stripe_server import Stripe
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("book_agrees")]
 FIELDS = {"is_automatic": "on", "threshold": "5.00", "amount": "25.00"}
-
-
-@pytest.fixture(autouse=True)
-def _book_agrees(db: None) -> Iterator[None]:
-    yield
-    verified()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Disputes: credit goes at once, comes back when won, and is gone when lost; in any order, any number of times."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,18 +7,12 @@ from django.test import Client
 
 from billing.models import Wallet
 from billing.payments.models import NANO_PER_CENT, Dispute, TopUp
-from tests.payments.conftest import accounts, credit_cents, send, verified
+from tests.payments.conftest import accounts, credit_cents, send
 from tests.payments.test_refunds import spend
 from tests.stripe_server import Stripe
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("book_agrees")]
 KINDS = ("charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed")
-
-
-@pytest.fixture(autouse=True)
-def _book_agrees(db: None) -> Iterator[None]:
-    yield
-    verified()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Refunds by an operator and at Stripe: taken first, paid back once, credit again when refused."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,16 +14,10 @@ from billing import ledger
 from billing.models import Generation, LedgerTransaction, Wallet
 from billing.payments import refunds
 from billing.payments.models import NANO_PER_CENT, Refund, TopUp
-from tests.payments.conftest import accounts, credit_cents, send, verified
+from tests.payments.conftest import accounts, credit_cents, send
 from tests.stripe_server import Stripe
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
-
-
-@pytest.fixture(autouse=True)
-def _book_agrees(db: None) -> Iterator[None]:
-    yield
-    verified()
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("book_agrees")]
 
 
 def spend(top_up: TopUp, cents: int) -> None:
