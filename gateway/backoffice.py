@@ -16,6 +16,7 @@ from accounts.models import User
 from billing import glance
 from billing.glance import Sums
 from gateway.heard import Heard, Queue, Resting, hear
+from gateway.slots import line_of
 from providers.models import Endpoint, Probe, Provider
 
 plain_index = admin.site.index
@@ -93,7 +94,7 @@ def glanced() -> dict[str, Any]:
     hours = glance.by_hour(used)
     limited = list(Endpoint.objects.exclude(max_concurrency=None).select_related("model", "provider"))
     slugs = Provider.objects.exclude(max_concurrency=None).values_list("slug", flat=True)
-    heard = hear([*slugs, *map(line_of, limited)])
+    heard = hear([*slugs, *(line_of(one.pk) for one in limited)])
     return {
         "bars": bars(hours),
         "chart": {"width": BAR * len(hours), "height": HEIGHT},
@@ -142,11 +143,7 @@ def rested(heard: Heard | None) -> list[Rested]:
 def crowded(endpoints: list[Endpoint], heard: Heard | None) -> list[tuple[Endpoint, Queue]]:
     """The endpoints with a limit of their own where somebody is."""
     queues = heard.queues if heard else {}
-    return [(one, queue) for one in endpoints if (queue := queues.get(line_of(one), Queue())).taken or queue.waiting]
-
-
-def line_of(endpoint: Endpoint) -> str:
-    return f"endpoint:{endpoint.pk}"
+    return [(one, queue) for one in endpoints if (queue := queues.get(line_of(one.pk), Queue())).taken or queue.waiting]
 
 
 def percent(share: float | None) -> float | None:

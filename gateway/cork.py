@@ -65,6 +65,9 @@ class CorkedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.on_left = on_left
 
+    def unwatch(self) -> None:
+        self.on_left = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self.on_left is not None:

@@ -106,7 +106,7 @@ class LeanHandler(ASGIHandler):
                 away = errors.ApiError(503, "This request could not be finished here. Try again.", retry_after=1)
                 await self.send(scope, self.refusal(scope, away), send)
         finally:
-            connection.on_left = None
+            connection.unwatch()
             if isinstance(response, StreamResponse):
                 response.stream.abandon()
 

@@ -265,8 +265,7 @@ class Slots:
         new = [key for key, one in found.items() if one.max_concurrency is not None and key not in self.lines]
         for key in new:
             one = found[key]
-            name = one.slug if isinstance(one, Provider) else f"endpoint:{one.id}"
-            self.lines[key] = Line(name, one, self._ask)
+            self.lines[key] = Line(one.slug if isinstance(one, Provider) else line_of(one.id), one, self._ask)
         for slot in self._taken if new else ():
             self._join_new_lines(slot)
 
@@ -291,6 +290,11 @@ def is_let_in(turn: "asyncio.Future[None]") -> bool:
 
 def keys(endpoint: Endpoint) -> tuple[int, str]:
     return endpoint.id.int, endpoint.provider.slug
+
+
+def line_of(endpoint: UUID) -> str:
+    """Its name between processes; a provider's is its slug."""
+    return f"endpoint:{endpoint}"
 
 
 def limited(snapshot: Snapshot) -> Iterator[tuple[str | int, Provider | Endpoint]]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from gateway.errors import ApiError
-from gateway.routing.live import UNKNOWN, Percentiles, Views
+from gateway.routing.live import UNKNOWN, EndpointView, Views
 from providers.dollars import PICO
 from providers.models import INPUT_MODALITIES, OUTPUT_MODALITIES
 from providers.pricing import Price
@@ -40,6 +40,9 @@ class Known(Struct, frozen=True):
     views: Views
     tokens: Callable[[], Mapping[str, int]]
     """Used in the last seven days, by model; asked for when it is needed."""
+
+    def of(self, endpoint: Endpoint) -> EndpointView:
+        return self.views.get(endpoint.id.int, UNKNOWN)
 
 
 def select(models: Iterable[Model], asked: Parameters, known: Known) -> list[Model]:
@@ -212,20 +215,11 @@ def by_popularity(model: Model, known: Known) -> float:
 
 
 def by_speed(model: Model, known: Known) -> float:
-    return min(
-        (-seen.p50 for seen in measured(model, lambda at: known.views.get(at.id.int, UNKNOWN).throughput)), default=0
-    )
+    return min((-seen.p50 for at in model.routable if (seen := known.of(at).throughput)), default=0)
 
 
 def by_latency(model: Model, known: Known) -> float:
-    return min(
-        (seen.p50 for seen in measured(model, lambda at: known.views.get(at.id.int, UNKNOWN).latency)),
-        default=float("inf"),
-    )
-
-
-def measured(model: Model, figure_of: Callable[[Endpoint], Percentiles | None]) -> list[Percentiles]:
-    return [found for endpoint in model.routable if (found := figure_of(endpoint))]
+    return min((seen.p50 for at in model.routable if (seen := known.of(at).latency)), default=float("inf"))
 
 
 # Ascending; equal ones stay newest first, and so does what nobody has measured.

@@ -59,7 +59,8 @@ RSS = text("use_rss", "The list as RSS.", enum=["true", "false"])
 def list_models(request: Request) -> Response | HttpResponse:
     if flag(request, "use_rss"):
         # An alias is no news, nor a router.
-        return feed([model for model in selected(request) if model.slug in snapshot(request).models])
+        own = snapshot(request).models
+        return feed([model for model in selected(request) if model.slug in own])
     return listed(request, selected(request))
 
 

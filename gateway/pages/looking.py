@@ -14,12 +14,12 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 from psycopg.errors import ReadOnlySqlTransaction
+from rest_framework.permissions import SAFE_METHODS
 
 from accounts import looking
 from accounts.looking import Looking
 from gateway.errors import ApiError, is_api
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 BODY = re.compile(rb"<body[^>]*>")
 REFUSAL = "You look at an organization: nothing can be changed. End looking first."
 

@@ -17,6 +17,7 @@ from accounts.notices import Notice
 from accounts.roles import Right
 from billing.payments import profiles
 from gateway.pages.organizations import record
+from gateway.pages.paging import row_id
 from gateway.pages.tenant import membership
 
 
@@ -66,7 +67,7 @@ def row_of(member: Membership, *, may_change: bool) -> dict[str, Any]:
 
 def set_choices(request: HttpRequest, member: Membership) -> None:
     """Of each member that the form showed, so that one who joined meanwhile keeps what is theirs."""
-    shown = {pk for pk in request.POST.getlist("member") if pk.isdecimal() and len(pk) < 19}
+    shown = {pk for pk in request.POST.getlist("member") if row_id(pk) is not None}
     found = {str(one.pk): one for one in access.members_of(member.organization_id).filter(pk__in=shown)}
     if not shown or shown - found.keys():
         raise Http404

@@ -45,7 +45,8 @@ def playground(request: HttpRequest) -> HttpResponse:
 
 
 def for_a_visitor(request: HttpRequest) -> HttpResponse:
-    models = for_visitors(catalogue(request))
+    found = catalogue(request)
+    models = for_visitors(found)
     context = {
         "models": models,
         "first": models[0].slug if models else "",
@@ -53,7 +54,7 @@ def for_a_visitor(request: HttpRequest) -> HttpResponse:
         "key_url": reverse("visitor-key"),
         "per_hour": visitors.PER_HOUR,
         "is_open": settings.SIGNUP == "open",
-        "model_count": len(rows(catalogue(request))),
+        "model_count": len(rows(found)),
     }
     return render(request, "pages/playground.html" if models else "pages/playground_closed.html", context)
 

@@ -9,12 +9,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_POST
+from rest_framework.permissions import SAFE_METHODS
 
 from accounts import access, looking
 from accounts.models import Membership, User
 
 SESSION_KEY = "organization"
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def membership(request: HttpRequest) -> Membership:

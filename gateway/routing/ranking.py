@@ -145,6 +145,7 @@ def prices(found: Iterable[Seen], size: Size) -> list[float]:
         mean = seen.mean_completion
         completion = EXPECTED_COMPLETION if mean is None else mean
         completion = answers * (completion if completion < limit else limit)
+        # As Price.expected does, without a call for each endpoint.
         if flat := price.flat:
             costs.append(prompt * flat[0] + completion * flat[1] + flat[2])
         else:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct, UnsetType
 
 from providers import surrogates
-from providers.canonical import Answer, ChunkChoice, Native, ReasoningDetail, ToolCallDelta
+from providers.canonical import NULL, Answer, ChunkChoice, Native, ReasoningDetail, ToolCallDelta
 
 Kind = Literal["text", "refusal", "thinking", "summary", "encrypted", "call", "native"]
 REASONING = frozenset({"thinking", "summary", "encrypted"})
@@ -41,7 +41,6 @@ class Annotation(Struct, frozen=True):
     url_citation: Page | None = None
 
 
-NULL = Raw(b"null")
 decode_annotation = msgspec.json.Decoder(Annotation).decode
 
 

@@ -117,7 +117,7 @@ class ChunkWriter:
     def error(self, error: ApiError) -> bytes:
         """An error after the status was sent: a complete chunk beside the error, then the end."""
         last = ChunkChoice(0, Delta(content=""), finish_reason="error", native_finish_reason=None)
-        routing = b"" if error.status == 500 else routing_of(self._generation)
+        routing = routing_beside(error, self._generation)
         return (
             self._before + self._head + encode([last]) + b',"error":' + encode(error.body()) + routing + b"}\n\n" + DONE
         )
@@ -127,3 +127,8 @@ def routing_of(generation: Generation) -> bytes:
     """The last member of a chunk, where it was asked for."""
     routing = told.metadata(generation)
     return b',"openrouter_metadata":' + encode(routing) if routing is not None else b""
+
+
+def routing_beside(error: ApiError, generation: Generation) -> bytes:
+    """An internal error stands alone."""
+    return b"" if error.status == 500 else routing_of(generation)

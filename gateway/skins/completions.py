@@ -10,10 +10,10 @@ from gateway.generation import Generation
 from gateway.routing import told
 from gateway.skins import canonical
 from gateway.skins.canonical import bad
-from gateway.skins.chat import DONE, is_hidden, routing_of, tell_reasoning
+from gateway.skins.chat import DONE, is_hidden, routing_beside, routing_of, tell_reasoning
 from gateway.skins.usage import usage
 from providers import surrogates
-from providers.canonical import ChunkChoice, Completion, Native, Request
+from providers.canonical import NULL, ChunkChoice, Completion, Native, Request
 from providers.snapshot import Endpoint
 
 # What a chat has no counterpart of: refused where it would change the answer.
@@ -120,11 +120,10 @@ class TextWriter:
 
     def error(self, error: ApiError) -> bytes:
         last = text_choice(0, "", NULL, "error")
-        routing = b"" if error.status == 500 else routing_of(self._generation)
+        routing = routing_beside(error, self._generation)
         return self._head + encode([last]) + b',"error":' + encode(error.body()) + routing + b"}\n\n" + DONE
 
 
-NULL = Raw(b"null")
 # Of a choice behind its text, where there is nothing else to say.
 REST = b',"index":0,"logprobs":null,"finish_reason":null,"native_finish_reason":null}]}\n\n'
 

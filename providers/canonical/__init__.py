@@ -5,6 +5,7 @@ UNSET members are left out: strict clients refuse null where they expect nothing
 """
 
 from providers.canonical.answer import (
+    NULL,
     Answer,
     Choice,
     ChunkChoice,
@@ -47,6 +48,7 @@ from providers.canonical.request import (
 from providers.preferences import ProviderPreferences
 
 __all__ = [
+    "NULL",
     "Answer",
     "CacheControl",
     "ChatRequest",

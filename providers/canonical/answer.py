@@ -7,6 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from providers.canonical.request import Family, ReasoningDetail, ToolCall
 from providers.errors import Kind
 
+NULL = Raw(b"null")
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
 
@@ -73,7 +74,7 @@ class ChunkChoice(Struct):
     delta: Delta = field(default_factory=Delta)
     finish_reason: str | None = None
     native_finish_reason: str | None = None
-    logprobs: Raw = Raw(b"null")
+    logprobs: Raw = NULL
 
 
 class Answer(Struct):
@@ -93,7 +94,7 @@ class Choice(Struct):
     finish_reason: FinishReason
     native_finish_reason: str | None
     message: Answer
-    logprobs: Raw = Raw(b"null")
+    logprobs: Raw = NULL
 
 
 class Content(Struct, frozen=True):

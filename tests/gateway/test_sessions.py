@@ -111,8 +111,11 @@ def test_a_session_stays_with_its_provider(
 ) -> None:
     first = where(api, session_id="one")
     assert where(api, 8, session_id="one") == first * 8
-    # Three equal providers: without a session 24 requests would all go to one of them once in a million years.
-    assert len(set(where(api, 24))) > 1
+    # Three equal providers: without a session 24 requests would all go to one of them once in a million years. Those
+    # that failed in a test before come back.
+    deadline = time.monotonic() + 60
+    while len(set(where(api, 24))) == 1:
+        assert time.monotonic() < deadline
 
 
 def test_a_conversation_stays_once_it_used_the_cache(api: httpx.Client, script: Upstream) -> None:

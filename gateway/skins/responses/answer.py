@@ -12,7 +12,7 @@ from gateway.generation import Generation
 from gateway.routing import told
 from gateway.skins.blocks import REASONING, Block, Page, blocks_of, given, pages_of
 from gateway.skins.usage import cost_details
-from providers.canonical import Choice, Completion
+from providers.canonical import NULL, Choice, Completion
 from providers.snapshot import Endpoint
 
 # What the client said is repeated, else what holds without its word.
@@ -32,7 +32,6 @@ REPEATED: dict[str, Any] = {
     "truncation": "disabled",
     "user": None,
 }
-NULL = Raw(b"null")
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 # Of a failed response. All others are `server_error`.
 ERROR_CODES = {

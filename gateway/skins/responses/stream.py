@@ -9,8 +9,8 @@ from gateway.errors import ApiError
 from gateway.generation import Generation
 from gateway.skins.blocks import Block, BlockWriter, Page
 from gateway.skins.responses import answer
-from gateway.skins.responses.answer import NULL, citation, encode, item_id, joins, part, rendered, tokens_of
-from providers.canonical import ChunkChoice, Native
+from gateway.skins.responses.answer import citation, encode, item_id, joins, part, rendered, tokens_of
+from providers.canonical import NULL, ChunkChoice, Native
 from providers.snapshot import Endpoint
 
 decode_text = msgspec.json.Decoder(str).decode
