@@ -86,13 +86,13 @@ ROLLED_UP = """
 SELECT {at} AS at, model, provider_name, api_key_id, '' AS app, requests, errors, prompt_tokens, completion_tokens,
     charge
 FROM billing_usage{source}
-WHERE organization_id = %(organization)s AND {source} >= %(since)s AND {source} < %(live_from)s
+WHERE organization_id = %(organization)s AND {source} >= %({source}s_from)s AND {source} < %({source}s_end)s
 UNION ALL
 """
 ROLLED_UP_APPS = """
 SELECT hour AS at, '' AS model, '' AS provider_name, NULL::uuid AS api_key_id, app, requests, errors, prompt_tokens,
     completion_tokens, charge
-FROM billing_usageapp WHERE organization_id = %(organization)s AND hour >= %(since)s AND hour < %(live_from)s
+FROM billing_usageapp WHERE organization_id = %(organization)s AND hour >= %(hours_from)s AND hour < %(hours_end)s
 UNION ALL
 """
 LIVE = f"""
@@ -100,7 +100,7 @@ SELECT closed_at AS at, coalesce(nullif(model, ''), requested_model) AS model, p
     {APP} AS app, 1 AS requests,
     (outcome IN ('error', 'expired'))::int AS errors, prompt_tokens, completion_tokens, charge
 FROM billing_generation
-WHERE organization_id = %(organization)s AND id >= %(first_id)s AND closed_at >= %(live_from)s AND closed_at < %(until)s
+WHERE organization_id = %(organization)s AND id >= %(first_id)s AND closed_at >= %(hours_end)s AND closed_at < %(until)s
 """
 
 
@@ -134,11 +134,11 @@ def _sums(organization_id: UUID, span: Span, steps: list[datetime], group: Group
     source = span.source
     if group == Group.APP and not has_apps_since(since):
         source = ""
-    live_from = max(since, final_before(source) or since) if source else since
-    at = "day::timestamp AT TIME ZONE 'UTC'" if source == "day" else source
-    rolled_up = ""
-    if live_from > since:
-        rolled_up = ROLLED_UP_APPS if group == Group.APP else ROLLED_UP.format(at=at, source=source)
+    days_end = max(since, final_before("day") or since) if source == "day" else since
+    hours_end = max(days_end, final_before("hour") or days_end) if source else since
+    by_day = ROLLED_UP.format(at="day::timestamp AT TIME ZONE 'UTC'", source="day") if days_end > since else ""
+    by_hour = ROLLED_UP_APPS if group == Group.APP else ROLLED_UP.format(at="hour", source="hour")
+    rolled_up = by_day + (by_hour if hours_end > days_end else "")
     query = f"""
         SELECT floor(extract(epoch FROM at - %(since)s) / %(step)s)::int, {COLUMNS[group]}, {SUMS}
         FROM ({rolled_up} {LIVE}) used GROUP BY 1, 2
@@ -146,9 +146,12 @@ def _sums(organization_id: UUID, span: Span, steps: list[datetime], group: Group
     parameters: dict[str, Any] = {
         "organization": organization_id,
         "since": since,
-        "live_from": live_from,
+        "days_from": since,
+        "days_end": days_end,
+        "hours_from": days_end,
+        "hours_end": hours_end,
         "until": steps[-1] + span.step,
-        "first_id": first_id(live_from - LONGEST),
+        "first_id": first_id(hours_end - LONGEST),
         "step": span.step.total_seconds(),
     }
     with connection.cursor() as cursor:

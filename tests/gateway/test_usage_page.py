@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts import keys
 from accounts.models import ApiKey, Organization, User
-from billing import usage
+from billing import spending, usage
 from billing.activity import SPANS, Group, activity, total
 from billing.models import Generation, LedgerEntry, UsageApp, UsageMark, Wallet
 from gateway.pages import logs
@@ -93,6 +93,25 @@ def test_apps_are_in_the_roll_ups(alice: User) -> None:
     assert apps(alice.personal_organization) == expected
     Generation.objects.filter(closed_at__lt=datetime.now(UTC) - timedelta(hours=12)).delete()
     assert apps(alice.personal_organization) == expected
+
+
+def test_of_the_running_day_the_last_hours_alone_are_read(alice: User) -> None:
+    organization = alice.personal_organization
+    for charge, hours in ((1, 0), (10, 3), (100, 20), (1000, 30), (10_000, 80)):
+        generate(organization, charge, ago=timedelta(hours=hours))
+    spans = {span: spend(organization, span) for span in SPANS}
+    days = spending.by_day(organization.pk, days=30)
+    assert sum(day.charge for day in days) == spans["1mo"] == 11_111
+    usage.roll_up()
+    assert ({span: spend(organization, span) for span in SPANS}, spending.by_day(organization.pk, days=30)) == (
+        spans,
+        days,
+    )
+    Generation.objects.filter(closed_at__lt=datetime.now(UTC) - timedelta(hours=2)).delete()
+    assert ({span: spend(organization, span) for span in SPANS}, spending.by_day(organization.pk, days=30)) == (
+        spans,
+        days,
+    )
 
 
 def test_hours_that_an_older_release_summed_up_get_their_apps(alice: User) -> None:
