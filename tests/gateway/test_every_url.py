@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
-from django.core.cache import cache
 from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -25,7 +24,7 @@ from gateway.pages import invitations
 from providers.importer import import_catalogue
 from tests.gateway.conftest import catalogue
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("at_ease")]
 
 Role = Membership.Role
 
@@ -167,12 +166,6 @@ PUBLIC_API = {
     # The code is the authentication (test_oauth.py).
     "auth-keys",
 }
-
-
-@pytest.fixture(autouse=True)
-def settled(db: None, settings: Any) -> None:
-    cache.clear()
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def user(email: str) -> User:

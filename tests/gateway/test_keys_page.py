@@ -5,19 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
 from accounts import keys
 from accounts.models import ApiKey, AuditEvent, Membership, User
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def uncounted(db: None) -> None:
-    cache.clear()
+pytestmark = pytest.mark.usefixtures("at_ease")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Permission
-from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, path, reverse
@@ -19,17 +18,12 @@ from gateway import urls
 from providers.importer import import_catalogue
 from tests.gateway.conftest import catalogue
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("at_ease")]
 
 BANNER = "You look at"
 # Written by looking itself.
 OWN = {"accounts.AuditEvent", "sessions.Session"}
 FILLED = {"slug": "acme/one", "hash": "0" * 64, "pk": 1, "id": "019c0000-0000-7000-8000-000000000000"}
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> None:
-    cache.clear()
 
 
 @pytest.fixture

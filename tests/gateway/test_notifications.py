@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.core.cache import cache
 from django.test import Client
 
 from accounts import keys, organizations
@@ -16,17 +15,11 @@ from billing.models import Budget
 from billing.payments.backoff import count_failure
 from billing.payments.models import BillingProfile, TopUp
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("at_ease")]
 
 Role = Membership.Role
 PAGE = "/settings/notifications"
 DOLLAR = 10**9
-
-
-@pytest.fixture(autouse=True)
-def settled(db: None, settings: Any) -> None:
-    cache.clear()
-    settings.PUBLIC_URL = "https://turnpike.example"
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,14 +15,9 @@ from billing.payments import automatic
 from billing.payments.models import BillingProfile
 from tests.gateway.test_every_url import FORMS, PAGES, POST_ONLY
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("at_ease")]
 
 WHY = "Unpaid invoices."
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> None:
-    cache.clear()
 
 
 @pytest.fixture

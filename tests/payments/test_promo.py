@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -14,13 +13,8 @@ from billing.models import Promotion
 from billing.payments.models import NANO_PER_CENT, PromoCode
 from tests.payments.conftest import accounts, browser_of, credit_cents, verified
 
-pytestmark = [pytest.mark.thorough, pytest.mark.django_db]
+pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("at_ease")]
 ADD = {"code": "welcome-2026", "amount_nano": "5", "max_uses": "2", "credit_days": "30"}
-
-
-@pytest.fixture(autouse=True)
-def _no_limits() -> None:
-    cache.clear()
 
 
 @pytest.fixture
