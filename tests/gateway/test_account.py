@@ -1,6 +1,5 @@
 """GET /key, /credits, /generation: what a key may see, and what it may not."""
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from accounts.ids import uuid7
 from billing.generations import public_id
 from tests.services import Product
 from tests.upstream import Upstream, text_stream
+from tests.waiting import until
 
 Ask = Callable[..., httpx.Response]
 # What the published clients require of /key.
@@ -137,9 +137,7 @@ def test_a_cancelled_generation_says_so(api: httpx.Client, shared: Product, scri
     with api.stream("POST", "/chat/completions", json=body) as stream:
         next(stream.iter_lines())
         generation = stream.headers["X-Generation-Id"]
-    deadline = time.monotonic() + 2
-    while api.get("/generation", params={"id": generation}).status_code != 200:
-        assert time.monotonic() < deadline
+    until(lambda: api.get("/generation", params={"id": generation}).status_code == 200, 2)
     found = data(api, "/generation", id=generation)
     assert (found["cancelled"], found["streamed"], found["finish_reason"]) == (True, True, None)
     assert found["total_cost"] > 0

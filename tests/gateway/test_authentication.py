@@ -10,6 +10,7 @@ import pytest
 from accounts import keys
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, text_stream
+from tests.waiting import until
 
 BODY = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}]}
 # One on the lean handler, one on Django's own.
@@ -224,9 +225,7 @@ def test_credit_that_is_only_held_is_a_matter_of_waiting(shared: Product, script
         assert metadata["reason"] == "in_flight_budget_exhausted"
         assert int(response.headers["Retry-After"]) >= 1
     script.reset()
-    deadline = time.monotonic() + 2
-    while chat(shared, key).status_code != 200:
-        assert time.monotonic() < deadline
+    until(lambda: chat(shared, key).status_code == 200, 2)
 
 
 def test_the_answer_is_cut_to_what_the_credit_affords(shared: Product, script: Upstream) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,9 +10,9 @@ import httpx
 import pytest
 
 from tests.gateway.test_policy import Client, ending, nano, usage
-from tests.gateway.test_stream import wait_for
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, chunk, text_reply, text_stream
+from tests.waiting import until
 
 pytestmark = pytest.mark.thorough
 
@@ -190,7 +189,7 @@ def test_markup_and_discount_together(own: Product, client: Client, script: Upst
     own.sql("INSERT INTO billing_markup (organization_id, model, millionths) VALUES (%s, %s, %s)", row)
     listed = (10 * PROMPT + 4 * COMPLETION) * 3 // 4
     try:
-        answer = wait_for(lambda: is_charged(client, client.ask("acme/cheaper", stream=stream), listed * 3 // 2))
+        answer = until(lambda: is_charged(client, client.ask("acme/cheaper", stream=stream), listed * 3 // 2))
         assert client.row(answer.headers["X-Generation-Id"])["cost"] == listed
     finally:
         own.sql("DELETE FROM billing_markup")
@@ -206,17 +205,17 @@ def test_a_price_that_changes_meanwhile_is_for_the_next_request(
 ) -> None:
     own.import_catalogue(catalogue(provider.url))
     old = 10 * PROMPT + 4 * COMPLETION
-    assert wait_for(lambda: is_charged(client, client.ask("acme/timed"), old))
+    until(lambda: is_charged(client, client.ask("acme/timed"), old))
     answers: list[httpx.Response] = []
     script.script("timed", [*text_stream()[:2], {"sleep": 6}, *text_stream()[2:]])
     asking = threading.Thread(target=lambda: answers.append(client.ask("acme/timed", stream=True)))
     asking.start()
-    assert wait_for(lambda: own.sql("SELECT count(*) FROM billing_hold") == [(1,)])
+    until(lambda: own.sql("SELECT count(*) FROM billing_hold") == [(1,)])
     own.import_catalogue(catalogue(provider.url, timed='prompt: "0.01", completion: "0.02"'))
     asking.join()
     script.reset()
     assert client.row(answers[0].headers["X-Generation-Id"])["charge"] == old
-    assert wait_for(lambda: is_charged(client, client.ask("acme/timed"), old * 10_000))
+    until(lambda: is_charged(client, client.ask("acme/timed"), old * 10_000))
 
 
 # Who is metered only
@@ -233,7 +232,7 @@ def test_who_is_metered_only_is_never_refused_for_credit(own: Product, script: U
     row = metered.row(metered.ask("acme/one", stream=stream).headers["X-Generation-Id"])
     assert (row["charge"], row["write_off"]) == (3_000 * PROMPT + 2_000 * COMPLETION, 0)
     own.sql("UPDATE accounts_apikey SET limit_nano = 1 WHERE label = %s", (metered.data("/key")["label"],))
-    refused = wait_for(lambda: (found := metered.ask("acme/one", stream=stream)).status_code == 402 and found)
+    refused = until(lambda: (found := metered.ask("acme/one", stream=stream)).status_code == 402 and found)
     assert refused.json()["error"]["metadata"]["limit_source"] == "openrouter_key_limit"
 
 
@@ -296,7 +295,7 @@ def test_who_leaves_at_any_moment_leaves_no_hold_and_one_record(own: Product, sc
     for after in [0.001, *(0.01 * number for number in range(1, 30))]:
         leave(after)
     # Nobody ticks here: what is closed was closed by who held it.
-    assert wait_for(lambda: own.sql("SELECT count(*) FROM billing_hold") == [(0,)])
+    until(lambda: own.sql("SELECT count(*) FROM billing_hold") == [(0,)])
     of_these = "FROM billing_generation WHERE organization_id = %s"
     id = (organization(own, client),)
     charges = own.sql(f"SELECT outcome, charge {of_these}", id)
@@ -313,7 +312,7 @@ def test_who_leaves_after_a_large_body_is_noticed_at_once(own: Product, script: 
     with suppress(httpx.TransportError):
         client.http.post("/chat/completions", content=body, timeout=0.5)
     outcome = "SELECT outcome FROM billing_generation WHERE organization_id = %s"
-    assert wait_for(lambda: own.sql(outcome, (organization(own, client),)) == [("cancelled",)])
+    until(lambda: own.sql(outcome, (organization(own, client),)) == [("cancelled",)])
 
 
 # Midnight
@@ -330,18 +329,18 @@ def test_at_midnight_a_limit_begins_anew_and_what_is_open_counts_in_the_new_peri
     label = client.data("/key")["label"]
     [(id,)] = own.sql("SELECT id FROM accounts_apikey WHERE label = %s", (label,))
     own.sql("UPDATE accounts_apikey SET limit_nano = 200000, limit_reset = %s WHERE id = %s", (window, id))
-    wait_for(lambda: client.data("/key")["limit"] == 0.0002)
+    until(lambda: client.data("/key")["limit"] == 0.0002)
     script.script("one", [text_reply(usage=usage(100, 30))])
     assert client.ask("acme/one", max_tokens=16).status_code == 200
     assert nano(client.data("/key")["limit_remaining"]) == 40_000
-    assert wait_for(lambda: client.ask("acme/one", max_tokens=16).status_code == 402)
+    until(lambda: client.ask("acme/one", max_tokens=16).status_code == 402)
     # The day changes while a request is open.
     own.sql(f"UPDATE billing_budget SET {period} = {period} - 31 WHERE id = %s", (id,))
     assert nano(client.data("/key")["limit_remaining"]) == 200_000
     script.script("one", [{"sleep": 1.5}, text_reply(usage=usage(100, 30))])
     asking = threading.Thread(target=client.ask, args=("acme/one",), kwargs={"max_tokens": 40})
     asking.start()
-    assert wait_for(lambda: own.sql("SELECT held > 0 FROM billing_budget WHERE id = %s", (id,)) == [(True,)])
+    until(lambda: own.sql("SELECT held > 0 FROM billing_budget WHERE id = %s", (id,)) == [(True,)])
     own.sql(f"UPDATE billing_budget SET {period} = {period} - 31 WHERE id = %s", (id,))
     # It still binds what is free.
     refused = client.ask("acme/one", max_tokens=60, messages=[{"role": "user", "content": "x" * 150}])
@@ -359,17 +358,14 @@ def test_what_expires_costs_us_the_list_price(own: Product, script: Upstream) ->
     row = organization(own, client), "acme/one", 1_000_000
     own.sql("INSERT INTO billing_markup (organization_id, model, millionths) VALUES (%s, %s, %s)", row)
     doubled = 2 * (10 * PROMPT + 4 * COMPLETION)
-    assert wait_for(lambda: is_charged(client, client.ask("acme/one"), doubled))
+    until(lambda: is_charged(client, client.ask("acme/one"), doubled))
     script.script("one", [chunk({"content": "Hello" * 8}), {"stall": True}])
     with client.http.stream("POST", "/chat/completions", json=client.body("acme/one", stream=True)) as answer:
         # Kept: without it the client would hang up.
         lines = answer.iter_lines()
         next(lines)
         noted = "SELECT progress, cost FROM billing_hold WHERE cost > 0"
-        deadline = time.monotonic() + 25
-        while not (rows := own.sql(noted)):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        rows = until(lambda: own.sql(noted), 25)
         own.kill()
     [(progress, cost)] = rows
     assert progress == 2 * cost

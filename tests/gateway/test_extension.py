@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.test_stream import wait_for
 from tests.services import Product
 from tests.sse import content, events
 from tests.upstream import Upstream, chunk
+from tests.waiting import until
 
 pytestmark = pytest.mark.thorough
 
@@ -132,7 +132,7 @@ def test_the_estimate_for_a_client_that_left_is_no_more_than_it_asked_for(
     with api.stream("POST", "/chat/completions", json=body) as response:
         assert next(response.iter_lines())
     newest = "SELECT outcome, completion_tokens FROM billing_generation ORDER BY id DESC LIMIT 1"
-    assert wait_for(lambda: shared.sql(newest) == [("cancelled", 20)])
+    until(lambda: shared.sql(newest) == [("cancelled", 20)])
 
 
 @pytest.mark.parametrize("stream", [True, False])

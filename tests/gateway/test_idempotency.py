@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from accounts.ids import uuid7
-from tests.gateway.test_stream import wait_for
 from tests.services import Product
 from tests.sse import events
 from tests.upstream import Upstream, chunk, failure, text_reply, text_stream
+from tests.waiting import until
 
 pytestmark = pytest.mark.thorough
 
@@ -112,7 +112,7 @@ def test_while_the_first_is_running_it_is_409_with_retry_after(ask: Ask, script:
     answers: list[httpx.Response] = []
     first = threading.Thread(target=lambda: answers.append(ask()))
     first.start()
-    assert wait_for(lambda: script.seen())
+    until(lambda: script.seen())
     response = ask()
     first.join()
     assert response.status_code == 409
@@ -131,7 +131,7 @@ def test_a_client_that_leaves_finds_its_answer(
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": f"left-{stream}"}
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{shared.url}/api/v1/chat/completions", json=body, headers=headers, timeout=0.4)
-    found = wait_for(lambda: (one := ask(f"left-{stream}", stream=stream)).status_code == 200 and one)
+    found = until(lambda: (one := ask(f"left-{stream}", stream=stream)).status_code == 200 and one)
     assert "later" in found.text
     assert len(script.seen()) == 1
     newest = "SELECT outcome, charge > 0 FROM billing_generation ORDER BY id DESC LIMIT 1"
@@ -148,7 +148,7 @@ def test_a_client_that_leaves_in_mid_stream_finds_all_of_it(
     url = f"{shared.url}/api/v1/chat/completions"
     with httpx.stream("POST", url, json=body, headers=headers) as response:
         assert next(response.iter_lines())
-    found = wait_for(lambda: (one := ask("mid", stream=True)).status_code == 200 and one)
+    found = until(lambda: (one := ask("mid", stream=True)).status_code == 200 and one)
     assert "begin" in found.text
     assert events(found)[-1] == "[DONE]"
 

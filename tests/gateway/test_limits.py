@@ -9,9 +9,9 @@ import httpx
 import pytest
 import redis
 
-from tests.gateway.test_stream import wait_for
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, text_reply
+from tests.waiting import until
 
 pytestmark = pytest.mark.thorough
 
@@ -98,7 +98,7 @@ def test_credit_that_only_other_requests_hold_is_worth_another_try(
     script.script("m", [{"sleep": 1.5}, text_reply()])
     first = threading.Thread(target=ask, args=(key,), kwargs={"max_tokens": 1000})
     first.start()
-    assert wait_for(lambda: gateway.sql("SELECT count(*) FROM billing_hold") == [(1,)])
+    until(lambda: gateway.sql("SELECT count(*) FROM billing_hold") == [(1,)])
     response = ask(key)
     first.join()
     assert response.status_code == 402
@@ -111,7 +111,7 @@ def test_credit_that_only_other_requests_hold_is_worth_another_try(
 def test_a_keys_limit_is_402_with_its_own_source(gateway: Product, ask: Ask) -> None:
     key = gateway.issue_key("limit@example.com", "10")
     gateway.sql("UPDATE accounts_apikey SET limit_nano = 1000 WHERE label LIKE %s", (f"%{key[-3:]}",))
-    response = wait_for(lambda: (found := ask(key)).status_code == 402 and found)
+    response = until(lambda: (found := ask(key)).status_code == 402 and found)
     assert response.json()["error"]["metadata"]["limit_source"] == "openrouter_key_limit"
     assert response.json()["error"]["metadata"]["reason"] == "weight_exceeds_budget"
 
@@ -170,8 +170,8 @@ def test_a_members_budget_binds_their_keys_and_nobody_elses(gateway: Product, as
 def test_requests_per_minute_of_a_key_are_429_with_headers(gateway: Product, ask: Ask) -> None:
     key = gateway.issue_key("rate@example.com", "10")
     gateway.sql("UPDATE accounts_apikey SET requests_per_minute = 3 WHERE label LIKE %s", (f"%{key[-3:]}",))
-    assert wait_for(lambda: 429 in [ask(key).status_code for _ in range(4)])
-    response = wait_for(lambda: (found := ask(key)).status_code == 429 and found)
+    until(lambda: 429 in [ask(key).status_code for _ in range(4)])
+    response = until(lambda: (found := ask(key)).status_code == 429 and found)
     error = response.json()["error"]
     assert error["code"] == 429
     assert error["message"].startswith("Rate limit exceeded")
@@ -190,7 +190,7 @@ def test_requests_per_minute_of_an_organization_count_all_its_keys(gateway: Prod
     gateway.sql(
         "UPDATE accounts_organization SET requests_per_minute = 0 WHERE id = %s", (organization(gateway, email),)
     )
-    assert wait_for(lambda: [ask(key).status_code for key in keys] == [429, 429])
+    until(lambda: [ask(key).status_code for key in keys] == [429, 429])
 
 
 def test_free_models_have_an_allowance_and_paid_ones_none(gateway: Product, ask: Ask) -> None:

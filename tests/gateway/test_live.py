@@ -10,6 +10,7 @@ import pytest
 
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, chunk, failure, text_reply, text_stream
+from tests.waiting import until
 
 pytestmark = pytest.mark.thorough
 
@@ -132,10 +133,7 @@ def test_a_failing_endpoint_is_left_alone_by_all_processes_and_comes_back_by_its
     # Who asks for nobody else is not refused: it may be back.
     assert live.ask(live.first).status_code == 502
     live.upstream.reset()
-    deadline = time.monotonic() + 25
-    while live.provider() != live.first:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: live.provider() == live.first, 25)
     live.wait(lambda found: found["status"] != -2)
 
 
@@ -195,10 +193,7 @@ def test_a_refused_key_is_switched_off_everywhere_for_good_until_it_is_another(l
     for _ in range(5):
         assert live.provider() == live.second
     query = "SELECT refused_at FROM providers_provider WHERE slug = 'refused1'"
-    deadline = time.monotonic() + 15
-    while product.sql(query) == [(None,)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: product.sql(query) != [(None,)], 15)
     live.wait(lambda found: not found)
     assert "Refused1 refuses its API key" in product.log
     assert "sk-refused-secret-key" not in product.log
@@ -282,10 +277,7 @@ def test_without_valkey_a_process_goes_by_what_it_sees_itself(servers: Servers, 
         assert {live.provider() for _ in range(6)} == {live.second}
         assert len(live.upstream.seen(live.model)) <= seen + 1
         live.upstream.reset()
-        deadline = time.monotonic() + 25
-        while live.provider() != live.first:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: live.provider() == live.first, 25)
         live.wait(lambda found: found["status"] != -2)
         found = Live(product, provider, live.key, "limited")
         found.upstream.script(found.model, failure(429))

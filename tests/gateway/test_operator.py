@@ -13,9 +13,11 @@ from tests.gateway.conftest import catalogue
 from tests.operators import Operator
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, failure, text_reply
+from tests.waiting import until
 
 pytestmark = pytest.mark.thorough
 
+IN_TIME_S = 15
 PROVIDER = "providers.provider"
 PROVIDERS, ENDPOINTS, MODELS = (f"/admin/providers/{name}/" for name in ("provider", "endpoint", "model"))
 
@@ -130,13 +132,6 @@ def row_of(page: str, table: str, name: str) -> list[str]:
     return next(([cell for cell in row.split("|") if cell.strip()] for row in rows if name in row), [])
 
 
-def wait_for(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_the_first_page_shows_breakers_as_they_open_and_close(
     product: Product, operator: Operator, key: str, script: Upstream
 ) -> None:
@@ -150,16 +145,17 @@ def test_the_first_page_shows_breakers_as_they_open_and_close(
         ask(product, key, "acme/one")
         return "open" in row_of(operator.page("/admin/"), "resting", "acme/one")
 
-    wait_for(is_open)
+    until(is_open, IN_TIME_S)
     # Its pause is over: the next request tries it.
-    wait_for(lambda: "half-open" in row_of(operator.page("/admin/"), "resting", "acme/one"))
+    until(lambda: "half-open" in row_of(operator.page("/admin/"), "resting", "acme/one"), IN_TIME_S)
     script.script("one-primary", [text_reply()])
-    wait_for(
-        lambda: ask(product, key, "acme/one").status_code == 200 and "breakers are closed" in operator.page("/admin/")
+    until(
+        lambda: ask(product, key, "acme/one").status_code == 200 and "breakers are closed" in operator.page("/admin/"),
+        IN_TIME_S,
     )
     script.script("three-secondary", failure(429, **{"Retry-After": "60"}))
     ask(product, key, provider={"order": ["secondary"], "allow_fallbacks": True})
-    wait_for(lambda: "cooling down" in row_of(operator.page("/admin/"), "resting", "acme/three"))
+    until(lambda: "cooling down" in row_of(operator.page("/admin/"), "resting", "acme/three"), IN_TIME_S)
 
 
 def test_the_first_page_shows_who_waits_for_a_provider(
@@ -170,11 +166,11 @@ def test_the_first_page_shows_who_waits_for_a_provider(
     script.script("other-tertiary", [{"sleep": 5}, text_reply()])
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask, product, key, "acme/other") for _ in range(8)]
-        wait_for(lambda: row_of(operator.page("/admin/"), "providers", "Tertiary")[-2:] == ["2 of 2", "6"])
+        until(lambda: row_of(operator.page("/admin/"), "providers", "Tertiary")[-2:] == ["2 of 2", "6"], IN_TIME_S)
         script.script("other-tertiary", [text_reply()])
         assert {one.result().status_code for one in asked} == {200}
     # A provider of which there is nothing to tell has no row.
-    wait_for(lambda: row_of(operator.page("/admin/"), "providers", "Tertiary")[-1:] in (["0"], []))
+    until(lambda: row_of(operator.page("/admin/"), "providers", "Tertiary")[-1:] in (["0"], []), IN_TIME_S)
     # An endpoint's own limit.
     product.sql("UPDATE providers_provider SET max_concurrency = NULL")
     product.sql("UPDATE providers_endpoint SET max_concurrency = 1 WHERE upstream_model = 'other-tertiary'")
@@ -182,7 +178,7 @@ def test_the_first_page_shows_who_waits_for_a_provider(
     script.script("other-tertiary", [{"sleep": 5}, text_reply()])
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(ask, product, key, "acme/other") for _ in range(3)]
-        wait_for(lambda: row_of(operator.page("/admin/"), "limited", "acme/other")[-2:] == ["1 of 1", "2"])
+        until(lambda: row_of(operator.page("/admin/"), "limited", "acme/other")[-2:] == ["1 of 1", "2"], IN_TIME_S)
         script.script("other-tertiary", [text_reply()])
         assert {one.result().status_code for one in asked} == {200}
 

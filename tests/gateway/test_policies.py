@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httpx
@@ -14,6 +13,7 @@ from accounts.models import ApiKey, AuditEvent, Membership, Organization, Routin
 from accounts.policy import NO_POLICY, policy_of
 from tests.services import Product
 from tests.upstream import Upstream
+from tests.waiting import until
 
 pytestmark = pytest.mark.thorough
 
@@ -183,30 +183,23 @@ def asked(shared: Product, account: Account, **fields: Any) -> httpx.Response:
     return httpx.post(f"{shared.url}/api/v1/chat/completions", json=body, headers=headers, timeout=30)
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + IN_FORCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "not in force within a second"
-        time.sleep(0.05)
-
-
 def test_a_policy_is_in_force_within_a_second(shared: Product, mine: Account, script: Upstream) -> None:
     assert asked(shared, mine).status_code == 200
     policy(shared, mine, allowed_providers=["secondary"])
-    until(lambda: asked(shared, mine).json().get("provider") == "Secondary")
+    until(lambda: asked(shared, mine).json().get("provider") == "Secondary", IN_FORCE_S)
     answer = asked(shared, mine, provider={"only": ["primary"]})
     assert answer.status_code == 404
     assert answer.json()["error"]["availability"]["excluded_by"] == ["allowed_providers"]
     assert "allow-list of your organization" in answer.json()["error"]["message"]
     policy(shared, mine, needs_zdr=True)
-    until(lambda: asked(shared, mine, provider={"zdr": False}).status_code == 404)
+    until(lambda: asked(shared, mine, provider={"zdr": False}).status_code == 404, IN_FORCE_S)
 
 
 def test_default_preferences_hold_until_a_request_says_otherwise(
     shared: Product, mine: Account, script: Upstream
 ) -> None:
     policy(shared, mine, preferences={"order": ["tertiary"]})
-    until(lambda: asked(shared, mine).json().get("provider") == "Tertiary")
+    until(lambda: asked(shared, mine).json().get("provider") == "Tertiary", IN_FORCE_S)
     assert asked(shared, mine, provider={"order": ["secondary"]}).json()["provider"] == "Secondary"
 
 
@@ -220,18 +213,18 @@ def test_what_an_operator_turns_is_in_force_within_a_second(
     only = {"provider": {"only": ["primary"]}}
     turn(column == "is_draining")
     try:
-        until(lambda: asked(shared, mine, **only).status_code in (404, 503))
+        until(lambda: asked(shared, mine, **only).status_code in (404, 503), IN_FORCE_S)
         listed = httpx.get(f"{shared.url}/api/v1/models/acme/three/endpoints").json()["data"]["endpoints"]
         assert ("primary" in [row["tag"] for row in listed]) == (column == "is_draining")
     finally:
         turn(column != "is_draining")
-        until(lambda: asked(shared, mine, **only).status_code == 200)
+        until(lambda: asked(shared, mine, **only).status_code == 200, IN_FORCE_S)
 
 
 def test_a_weight_of_nothing_is_in_force_within_a_second(shared: Product, mine: Account, script: Upstream) -> None:
     shared.sql("UPDATE providers_endpoint SET weight = 0 WHERE tag IN ('primary', 'tertiary')")
     try:
-        until(lambda: {asked(shared, mine).json()["provider"] for _ in range(3)} == {"Secondary"})
+        until(lambda: {asked(shared, mine).json()["provider"] for _ in range(3)} == {"Secondary"}, IN_FORCE_S)
         assert {asked(shared, mine).json()["provider"] for _ in range(8)} == {"Secondary"}
     finally:
         shared.sql("UPDATE providers_endpoint SET weight = 100")

@@ -4,7 +4,6 @@ Everything that tells of a charge must say the same: the answer, its record, /ge
 """
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from billing.generations import private_id, public_id
 from tests.services import Product, Servers, running
 from tests.upstream import Step, Upstream, chunk, failure, text_reply, text_stream
+from tests.waiting import until
 
 pytestmark = pytest.mark.thorough
 
@@ -90,10 +90,7 @@ class Client:
     def row(self, id: str) -> dict[str, Any]:
         """The closing record, when there is one."""
         names = "charge, list_charge, cost, write_off, is_estimated, prompt_tokens, completion_tokens, outcome"
-        deadline = time.monotonic() + 30
-        while (found := self.http.get("/generation", params={"id": id})).status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        found = until(lambda: (one := self.http.get("/generation", params={"id": id})).status_code == 200 and one, 30)
         record = found.json()["data"]
         rows = self.product.sql(f"SELECT {names} FROM billing_generation WHERE id = %s", (private_id(id),))
         row = dict(zip(names.split(", "), rows[0], strict=True))
@@ -318,13 +315,8 @@ def left(client: Client, script: Upstream, **fields: Any) -> str:
             return str(id)
         with pytest.raises(httpx.ReadTimeout):
             http.post("/chat/completions", json=client.body(**fields), timeout=1)
-    deadline = time.monotonic() + 10
-    while not (
-        rows := client.product.sql("SELECT id FROM billing_generation WHERE outcome = 'cancelled' ORDER BY id DESC")
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return public_id(rows[0][0])
+    cancelled = "SELECT id FROM billing_generation WHERE outcome = 'cancelled' ORDER BY id DESC"
+    return public_id(until(lambda: client.product.sql(cancelled), 10)[0][0])
 
 
 def test_a_plain_request_that_is_left_costs_nothing(client: Client, script: Upstream) -> None:

@@ -1,6 +1,5 @@
 """Celery's schedules in the admin: the pages open, and a running beat takes what is changed there."""
 
-import time
 from collections.abc import Callable
 
 import httpx
@@ -11,6 +10,7 @@ from django.urls import reverse
 from accounts.models import User
 from tests.gateway.conftest import catalogue
 from tests.services import Product
+from tests.waiting import until
 
 PAGES = ("periodictask", "intervalschedule", "crontabschedule", "clockedschedule", "solarschedule")
 # The last month's, if it is there: it is made two months ahead.
@@ -43,11 +43,7 @@ class Browser:
 
 
 def wait_for_row(gateway: Product, query: str) -> str:
-    deadline = time.monotonic() + 30
-    while not (rows := gateway.sql(query)):
-        assert time.monotonic() < deadline, query
-        time.sleep(0.2)
-    return str(rows[0][0])
+    return str(until(lambda: gateway.sql(query), 30, query)[0][0])
 
 
 @pytest.mark.thorough

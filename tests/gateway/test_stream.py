@@ -11,16 +11,10 @@ import pytest
 from tests.services import Product
 from tests.sse import content, events
 from tests.upstream import ANSWER, Step, Upstream, chunk, failure, text_stream
+from tests.waiting import until
 
 Ask = Callable[..., httpx.Response]
 HELLO = "Hellofromupstream"
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 5) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return found
 
 
 def generation(api: httpx.Client, public_id: str) -> dict[str, Any]:
@@ -30,9 +24,7 @@ def generation(api: httpx.Client, public_id: str) -> dict[str, Any]:
         response = api.get("/generation", params={"id": public_id})
         return response if response.status_code == 200 else None
 
-    found = wait_for(fetch)
-    assert found is not None
-    data: dict[str, Any] = found.json()["data"]
+    data: dict[str, Any] = until(fetch).json()["data"]
     return data
 
 
@@ -237,7 +229,7 @@ def test_a_client_that_leaves_stops_the_provider_and_pays_for_what_came(
         public_id = response.headers["X-Generation-Id"]
         assert next(response.iter_lines())
         left = time.time()
-    seen = wait_for(lambda: script.seen()[0].get("left_at") and script.seen()[0])
+    seen = until(lambda: script.seen()[0].get("left_at") and script.seen()[0])
     # 100 ms is promised; a loaded test machine gets some more.
     assert seen["left_at"] - left < 1
     found = generation(api, public_id)
@@ -255,8 +247,8 @@ def test_a_client_that_leaves_before_the_first_token_pays_nothing(
     for stream in (True, False):
         with pytest.raises(httpx.ReadTimeout):
             api.post("/chat/completions", json={**body, "stream": stream}, timeout=0.5)
-        assert wait_for(lambda: "left_at" in script.seen()[-1])
-        assert wait_for(lambda: shared.sql("SELECT count(*) FROM billing_hold") == [(0,)])
+        until(lambda: "left_at" in script.seen()[-1])
+        until(lambda: shared.sql("SELECT count(*) FROM billing_hold") == [(0,)])
         newest = "SELECT outcome, charge FROM billing_generation ORDER BY id DESC LIMIT 1"
         assert shared.sql(newest) == [("cancelled", 0)]
 

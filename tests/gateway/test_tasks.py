@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from accounts.tasks import sessions
 from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, manage, running
 from tests.upstream import Upstream
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -31,16 +32,9 @@ EVERY_SECOND = (
 @pytest.fixture(scope="module")
 def product(servers: Servers, provider: Upstream) -> Iterator[Product]:
     with running(servers, catalogue=catalogue(provider.url), worker=True) as product:
-        until(lambda: bool(product.sql("SELECT 1 FROM django_celery_beat_periodictask WHERE name = 'usage'")))
+        until(lambda: product.sql("SELECT 1 FROM django_celery_beat_periodictask WHERE name = 'usage'"), 30)
         product.manage("shell", "-c", EVERY_SECOND.format("usage"))
         yield product
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def closed(product: Product, *, charge: int) -> None:
@@ -69,27 +63,27 @@ def waits_for_the_lock(product: Product) -> bool:
 @pytest.mark.timeout(180)
 def test_tasks_killed_in_the_middle_run_again(product: Product) -> None:
     closed(product, charge=5)
-    until(lambda: charges(product) == [5, 5])
+    until(lambda: charges(product) == [5, 5], 30)
     worker = product.pids[1]
     with psycopg.connect(product.environment["DATABASE_URL"]) as other:
         other.execute("LOCK TABLE billing_usagehour IN SHARE MODE")
         product.sql("UPDATE billing_generation SET charge = 7")
-        until(lambda: waits_for_the_lock(product))
+        until(lambda: waits_for_the_lock(product), 30)
         for pid in descendants(worker):
             os.kill(pid, signal.SIGKILL)
         time.sleep(2)
-    until(lambda: charges(product) == [7, 7])
+    until(lambda: charges(product) == [7, 7], 30)
     with psycopg.connect(product.environment["DATABASE_URL"]) as other:
         other.execute("LOCK TABLE billing_usagehour IN SHARE MODE")
         product.sql("UPDATE billing_generation SET charge = 9")
-        until(lambda: waits_for_the_lock(product))
+        until(lambda: waits_for_the_lock(product), 30)
         pool = descendants(worker)
         product.kill()
         for pid in pool:
             os.kill(pid, signal.SIGKILL)
     assert charges(product) == [7, 7]
     product.start()
-    until(lambda: charges(product) == [9, 9])
+    until(lambda: charges(product) == [9, 9], 30)
     # The schedule that was changed in the database is still in force, not that of the settings.
     changed = "SELECT i.every, i.period FROM django_celery_beat_periodictask t"
     changed += " JOIN django_celery_beat_intervalschedule i ON i.id = t.interval_id WHERE t.name = 'usage'"

@@ -21,10 +21,10 @@ from gateway.local.configuration import bind
 from tests import npm
 from tests.gateway.conftest import catalogue
 from tests.gateway.test_browser import browser, chromium, is_refusal  # noqa: F401
-from tests.payments.test_localstripe import until
 from tests.services import Product, Servers, running
 from tests.shop import PASSWORD, USER
 from tests.stripe_server import KEY, SECRET, unflattened
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -44,7 +44,7 @@ def emulated(script: Path, directory: Path, webhook: str, port: int) -> Iterator
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with httpx.Client(base_url=f"http://localhost:{port}", headers={"Authorization": f"Bearer {KEY}"}) as client:
-            until(lambda: is_up(client), "emulate is up")
+            until(lambda: is_up(client), 90, "emulate is up")
             yield client
     finally:
         process.terminate()
@@ -169,7 +169,7 @@ def test_buying_credit(shop: Product, page: Page) -> None:
     assert shop.sql("SELECT credit_cents, fee_cents FROM billing_topup WHERE status = 'paid'") == [(2000, 110)]
     # Its event came as well, and moved nothing twice.
     told = "SELECT processed_at IS NOT NULL FROM billing_stripeevent WHERE type = 'checkout.session.completed'"
-    until(lambda: shop.sql(told) == [(True,)], "the event of emulate")
+    until(lambda: shop.sql(told) == [(True,)], 90, "the event of emulate")
     assert shop.sql("SELECT credit FROM billing_wallet") == [(20 * 10**9,)]
     with page.expect_download() as download:
         page.get_by_role("link", name="Transactions as CSV").click()

@@ -7,8 +7,7 @@ import re
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -19,8 +18,10 @@ from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, running
 from tests.shop import logged_in, post
 from tests.stripe_server import KEY, SECRET
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+IN_TIME_S = 90
 FINE, FAILS_LATER = "4242424242424242", "4000000000000341"
 CUSTOMER = """
 from accounts.models import User
@@ -61,7 +62,7 @@ def stripe() -> Iterator[LocalStripe]:
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         stripe = LocalStripe(port)
-        until(lambda: is_up(stripe), "localstripe is up")
+        until(lambda: is_up(stripe), IN_TIME_S, "localstripe is up")
         yield stripe
         stripe.client.close()
     finally:
@@ -89,13 +90,6 @@ def is_up(stripe: LocalStripe) -> bool:
         return False
 
 
-def until(is_so: Callable[[], bool], what: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
-
-
 def keep_card(shop: Product, stripe: LocalStripe, email: str, number: str) -> None:
     customer = shop.manage("shell", "-c", CUSTOMER.format(email=email)).stdout.split()[-1]
     method = stripe.card(customer, number)
@@ -117,12 +111,14 @@ def test_a_kept_card_pays_and_is_paid_back(shop: Product, stripe: LocalStripe) -
     assert "Visa ···· 4242" in alice.get("/credits").text
     assert "Saved." in post(alice, "/credits/automatic", is_automatic="on", threshold="5", amount="25").text
     # Beat and worker do it.
-    until(lambda: [row[0] for row in top_ups(shop, "alice@example.com")] == ["paid"], "the automatic top-up")
+    until(lambda: [row[0] for row in top_ups(shop, "alice@example.com")] == ["paid"], IN_TIME_S, "the automatic top-up")
     ((_, credit, fee, _, intent),) = top_ups(shop, "alice@example.com")
     assert (credit, fee) == (2500, 50)
     assert stripe.client.get(f"/v1/payment_intents/{intent}").json()["amount"] == 2550
     until(
-        lambda: bool(shop.sql("SELECT 1 FROM billing_stripeevent WHERE type = 'payment_intent.succeeded'")), "its event"
+        lambda: shop.sql("SELECT 1 FROM billing_stripeevent WHERE type = 'payment_intent.succeeded'"),
+        IN_TIME_S,
+        "its event",
     )
     assert shop.sql("SELECT credit FROM billing_wallet") == [(25 * 10**9,)]
     assert "$25.00" in alice.get("/credits").text
@@ -140,7 +136,7 @@ def test_a_declined_card_waits(shop: Product, stripe: LocalStripe) -> None:
     bob = logged_in(shop, "bob@example.com")
     keep_card(shop, stripe, "bob@example.com", FAILS_LATER)
     post(bob, "/credits/automatic", is_automatic="on", threshold="5", amount="25")
-    until(lambda: [row[0] for row in top_ups(shop, "bob@example.com")] == ["failed"], "the declined top-up")
+    until(lambda: [row[0] for row in top_ups(shop, "bob@example.com")] == ["failed"], IN_TIME_S, "the declined top-up")
     ((_, _, _, error, _),) = top_ups(shop, "bob@example.com")
     assert "declined" in error
     assert "The last automatic top-up failed" in bob.get("/credits").text
