@@ -83,7 +83,7 @@ def script(provider: Upstream) -> Iterator[Upstream]:
 
 @pytest.fixture
 def api(shared: Product, alice: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{shared.url}/api/v1", headers={"Authorization": f"Bearer {alice}"}) as client:
+    with shared.api(alice) as client:
         yield client
 
 

@@ -45,7 +45,7 @@ PATHS = ["/key", "/auth/key", "/credits", "/generation?id=gen-1-x"]
 
 @pytest.fixture
 def outsider(shared: Product, charlie: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{shared.url}/api/v1", headers={"Authorization": f"Bearer {charlie}"}) as client:
+    with shared.api(charlie) as client:
         yield client
 
 
@@ -106,7 +106,7 @@ def test_credits_are_the_organizations(api: httpx.Client, outsider: httpx.Client
 
 def test_a_new_key_of_a_new_organization_has_nothing(shared: Product) -> None:
     key = shared.issue_key("judy@example.com", None)
-    with httpx.Client(base_url=f"{shared.url}/api/v1", headers={"Authorization": f"Bearer {key}"}) as client:
+    with shared.api(key) as client:
         assert data(client, "/credits") == {"total_credits": 0.0, "total_usage": 0.0}
         found = data(client, "/key")
     assert (found["usage"], found["usage_monthly"], found["is_free_tier"]) == (0.0, 0.0, True)

@@ -53,9 +53,7 @@ def product(servers: Servers, provider: Upstream) -> Iterator[Product]:
 
 
 def ask(product: Product, key: str, model: str) -> None:
-    body = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
-    headers = {"Authorization": f"Bearer {key}"}
-    assert httpx.post(f"{product.url}/api/v1/chat/completions", json=body, headers=headers).status_code == 200
+    assert product.ask(key, model).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +63,7 @@ def manager(product: Product) -> str:
 
 @pytest.fixture
 def api(product: Product, manager: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{product.url}/api/v1", headers={"Authorization": f"Bearer {manager}"}) as api:
+    with product.api(manager) as api:
         yield api
 
 

@@ -24,11 +24,6 @@ def call(product: Product, method: str = "POST", path: str = "chat/completions",
     return httpx.request(method, f"{product.url}/api/v1/{path}", json=body, headers=headers, timeout=30)
 
 
-def chat(product: Product, key: str, **fields: object) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {key}"}
-    return httpx.post(f"{product.url}/api/v1/chat/completions", json=BODY | fields, headers=headers, timeout=30)
-
-
 @pytest.fixture(scope="session")
 def twin(servers: Servers, shared: Product) -> Iterator[Product]:
     """Another gateway process on the database of the first."""
@@ -128,29 +123,29 @@ def change(product: Product, key: str, what: str) -> None:
 def test_an_ended_key_is_refused_by_every_process_within_a_second(
     shared: Product, twin: Product, dave: str, script: Upstream, end: str
 ) -> None:
-    assert [chat(product, dave).status_code for product in (shared, twin)] == [200, 200]
+    assert [product.ask(dave).status_code for product in (shared, twin)] == [200, 200]
     change(shared, dave, ENDS[end])
     ended = time.monotonic()
     for product in (shared, twin):
-        while chat(product, dave).status_code != 401:
+        while product.ask(dave).status_code != 401:
             assert time.monotonic() - ended < 1
         assert call(product, "GET", "key", Authorization=f"Bearer {dave}").status_code == 401
     seen = len(script.seen())
-    assert chat(twin, dave).json()["error"]["metadata"]["error_type"] == "authentication"
+    assert twin.ask(dave).json()["error"]["metadata"]["error_type"] == "authentication"
     assert len(script.seen()) == seen
 
 
 def test_a_key_expires_by_itself(shared: Product, dave: str, script: Upstream) -> None:
     change(shared, dave, "expires_at = now() + interval '700 ms'")
-    assert chat(shared, dave).status_code == 200
+    assert shared.ask(dave).status_code == 200
     time.sleep(0.8)
-    assert chat(shared, dave).status_code == 401
+    assert shared.ask(dave).status_code == 401
 
 
 def test_a_key_that_is_enabled_again_works_again(shared: Product, dave: str, script: Upstream) -> None:
     change(shared, dave, "is_disabled = true")
     change(shared, dave, "is_disabled = false")
-    assert chat(shared, dave).status_code == 200
+    assert shared.ask(dave).status_code == 200
 
 
 # Limits
@@ -174,9 +169,9 @@ def limit(shared: Product, twin: Product, dave: str, script: Upstream) -> Limit:
 @pytest.mark.parametrize("reset", ["", "daily", "weekly", "monthly"])
 def test_the_keys_limit_refuses_what_would_exceed_it(shared: Product, dave: str, limit: Limit, reset: str) -> None:
     limit(100_000, reset)
-    assert chat(shared, dave).status_code == 200
+    assert shared.ask(dave).status_code == 200
     limit(18_001, reset)
-    response = chat(shared, dave)
+    response = shared.ask(dave)
     assert response.status_code == 402
     error = response.json()["error"]
     assert error["metadata"]["limit_source"] == "openrouter_key_limit"
@@ -192,7 +187,7 @@ def test_the_limit_holds_over_all_processes(shared: Product, twin: Product, dave
     limit(300_000, "")
     products = [shared, twin] * 20
     with ThreadPoolExecutor(8) as pool:
-        statuses = list(pool.map(lambda product: chat(product, dave, max_tokens=16).status_code, products))
+        statuses = list(pool.map(lambda product: product.ask(dave, max_tokens=16).status_code, products))
     assert set(statuses) == {200, 402}
     found = call(shared, "GET", "key", Authorization=f"Bearer {dave}").json()["data"]
     assert found["usage"] == pytest.approx(statuses.count(200) * 0.000018)
@@ -200,7 +195,7 @@ def test_the_limit_holds_over_all_processes(shared: Product, twin: Product, dave
 
 
 def test_without_credit_it_says_what_was_asked_and_what_is_affordable(shared: Product, script: Upstream) -> None:
-    response = chat(shared, shared.issue_key("poor@example.com", None))
+    response = shared.ask(shared.issue_key("poor@example.com", None))
     assert response.status_code == 402
     error = response.json()["error"]
     assert error["metadata"]["limit_source"] == "openrouter_credits"
@@ -218,19 +213,19 @@ def test_credit_that_is_only_held_is_a_matter_of_waiting(shared: Product, script
     url, headers = f"{shared.url}/api/v1/chat/completions", {"Authorization": f"Bearer {key}"}
     with httpx.stream("POST", url, json=BODY | {"stream": True, "max_tokens": 1000}, headers=headers) as stream:
         assert stream.status_code == 200
-        response = chat(shared, key)
+        response = shared.ask(key)
         assert response.status_code == 402
         metadata = response.json()["error"]["metadata"]
         assert metadata["limit_source"] == "openrouter_in_flight_budget"
         assert metadata["reason"] == "in_flight_budget_exhausted"
         assert int(response.headers["Retry-After"]) >= 1
     script.reset()
-    until(lambda: chat(shared, key).status_code == 200, 2)
+    until(lambda: shared.ask(key).status_code == 200, 2)
 
 
 def test_the_answer_is_cut_to_what_the_credit_affords(shared: Product, script: Upstream) -> None:
     key = shared.issue_key("frank@example.com", "0.0005")
-    assert chat(shared, key, max_tokens=1000).status_code == 200
+    assert shared.ask(key, max_tokens=1000).status_code == 200
     cap = script.seen()[0]["body"]["max_tokens"]
     # $0.0005 buys 250 tokens of answer, the prompt's bound apart.
     assert 16 <= cap < 250

@@ -19,7 +19,7 @@ def keeper(shared: Product) -> Iterator[httpx.Client]:
     """A client of an organization that keeps content."""
     key = shared.issue_key("keeper@example.com", "100")
     switch(shared, True)
-    with httpx.Client(base_url=f"{shared.url}/api/v1", headers={"Authorization": f"Bearer {key}"}) as client:
+    with shared.api(key) as client:
         yield client
     switch(shared, False)
 

@@ -25,8 +25,7 @@ def poor(shared: Product) -> Callable[[str], httpx.Client]:
 
     def make(credits: str) -> httpx.Client:
         key = shared.issue_key(f"poor{next(count)}-{credits}@example.com", credits)
-        headers = {"Authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=f"{shared.url}/api/v1", headers=headers, timeout=30)
+        return shared.api(key)
 
     return make
 
@@ -162,9 +161,7 @@ models:
     outcomes = {}
     for credits in ("0.0012", "0.0005"):
         key = gateway.issue_key(f"c{credits}@example.com", credits)
-        body = {"model": "acme/m", "messages": [{"role": "user", "content": "Hi"}], "provider": order, "stream": stream}
-        headers = {"Authorization": f"Bearer {key}"}
-        outcomes[credits] = httpx.post(f"{gateway.url}/api/v1/chat/completions", json=body, headers=headers, timeout=30)
+        outcomes[credits] = gateway.ask(key, "acme/m", provider=order, stream=stream)
     assert outcomes["0.0012"].status_code == 200
     assert "Hello" in outcomes["0.0012"].text
     assert outcomes["0.0005"].status_code == 503

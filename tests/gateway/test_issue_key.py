@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -20,10 +19,9 @@ def test_the_key_is_all_of_stdout_and_works_at_once(shared: Product, script: Ups
     key = done.stdout.removesuffix("\n")
     assert keys.is_well_formed(key)
     assert done.stderr == ""
-    headers = {"Authorization": f"Bearer {key}"}
-    body = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}]}
-    assert httpx.post(f"{shared.url}/api/v1/chat/completions", json=body, headers=headers).status_code == 200
-    credits = httpx.get(f"{shared.url}/api/v1/credits", headers=headers).json()["data"]
+    assert shared.ask(key).status_code == 200
+    with shared.api(key) as api:
+        credits = api.get("/credits").json()["data"]
     assert credits == {"total_credits": 0.5, "total_usage": pytest.approx(0.000018)}
 
 

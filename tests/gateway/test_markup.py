@@ -77,12 +77,9 @@ def until_shown(own: Product, price: str, key: str = "", model: str = "acme/one"
 def spent(own: Product, key: str, model: str = "acme/one") -> tuple[int, int, int]:
     """Charge, what counts against the key's limit, and cost; all that tells of the charge agrees."""
     before = round(get(own, "/key", key)["usage"] * 10**9)
-    body = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
-    headers = {"Authorization": f"Bearer {key}"}
-    answer = httpx.post(f"{own.url}/api/v1/chat/completions", json=body, headers=headers).json()
-    charge, listed, cost = own.sql("SELECT charge, list_charge, cost FROM billing_generation ORDER BY id DESC LIMIT 1")[
-        0
-    ]
+    answer = own.ask(key, model).json()
+    newest = "SELECT charge, list_charge, cost FROM billing_generation ORDER BY id DESC LIMIT 1"
+    [(charge, listed, cost)] = own.sql(newest)
     assert round(answer["usage"]["cost"] * 10**9) == charge
     details = answer["usage"]["cost_details"]
     parts = details["upstream_inference_prompt_cost"] + details["upstream_inference_completions_cost"]
@@ -142,31 +139,23 @@ def test_the_hold_is_at_the_customers_price(
 ) -> None:
     """What pays at list price does not pay at ten times of it."""
     poor = own.issue_key("poor@example.com", "0.0001")
-    body = {"model": "acme/one", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 16}
-    headers = {"Authorization": f"Bearer {poor}"}
     markup((None, "", 9_000_000))
     until_shown(own, "0.00001")
-    refused = httpx.post(f"{own.url}/api/v1/chat/completions", json=body, headers=headers)
-    assert refused.status_code == 402
+    assert own.ask(poor, max_tokens=16).status_code == 402
     markup((None, "", 0))
     until_shown(own, "0.000001")
-    assert httpx.post(f"{own.url}/api/v1/chat/completions", json=body, headers=headers).status_code == 200
+    assert own.ask(poor, max_tokens=16).status_code == 200
 
 
 def test_max_price_is_of_the_customers_prices(
     own: Product, keys: dict[str, str], markup: Callable[..., None], script: Upstream
 ) -> None:
-    body = {
-        "model": "acme/one",
-        "messages": [{"role": "user", "content": "Hi"}],
-        "provider": {"max_price": {"prompt": 1}},
-    }
-    headers = {"Authorization": f"Bearer {keys['bob']}"}
+    limit = {"max_price": {"prompt": 1}}
     until_shown(own, "0.0000011")
-    assert httpx.post(f"{own.url}/api/v1/chat/completions", json=body, headers=headers).status_code == 404
+    assert own.ask(keys["bob"], provider=limit).status_code == 404
     markup((None, "", 0))
     until_shown(own, "0.000001")
-    assert httpx.post(f"{own.url}/api/v1/chat/completions", json=body, headers=headers).status_code == 200
+    assert own.ask(keys["bob"], provider=limit).status_code == 200
 
 
 def test_the_page_shows_what_customers_pay(own: Product) -> None:

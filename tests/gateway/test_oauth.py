@@ -222,9 +222,7 @@ def served_code(shared: Product) -> str:
 def test_the_key_answers_requests(shared: Product, script: Upstream, served_code: str) -> None:
     """Through the running product, as an application without a browser has it."""
     key = httpx.post(f"{shared.url}/api/v1/auth/keys", json={"code": served_code, "code_verifier": VERIFIER}).json()
-    asked = {"model": "acme/one", "messages": [{"role": "user", "content": "hi"}]}
-    headers = {"Authorization": f"Bearer {key['key']}"}
-    answer = httpx.post(f"{shared.url}/api/v1/chat/completions", json=asked, headers=headers)
+    answer = shared.ask(key["key"])
     assert answer.status_code == 200, answer.text
 
 

@@ -51,13 +51,7 @@ def key(product: Product) -> str:
 
 
 def ask(product: Product, key: str, model: str = "acme/three", **fields: Any) -> httpx.Response:
-    # A connection each: the processes share the socket, and so the requests.
-    return httpx.post(
-        f"{product.url}/api/v1/chat/completions",
-        json={"model": model, "messages": [{"role": "user", "content": "Hi"}], **fields},
-        headers={"Authorization": f"Bearer {key}"},
-        timeout=30,
-    )
+    return product.ask(key, model, **fields)
 
 
 def answers(product: Product, key: str, model: str = "acme/three") -> set[str]:

@@ -178,9 +178,7 @@ def mine(shared: Product) -> Account:
 
 
 def asked(shared: Product, account: Account, **fields: Any) -> httpx.Response:
-    body = {"model": "acme/three", "messages": [{"role": "user", "content": "Hi"}], **fields}
-    headers = {"Authorization": f"Bearer {account.token}"}
-    return httpx.post(f"{shared.url}/api/v1/chat/completions", json=body, headers=headers, timeout=30)
+    return shared.ask(account.token, "acme/three", **fields)
 
 
 def test_a_policy_is_in_force_within_a_second(shared: Product, mine: Account, script: Upstream) -> None:

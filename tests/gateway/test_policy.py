@@ -69,9 +69,7 @@ class Client:
 
     def __init__(self, product: Product, key: str) -> None:
         self.product = product
-        self.http = httpx.Client(
-            base_url=f"{product.url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=30
-        )
+        self.http = product.api(key)
 
     def ask(self, model: str = "acme/all", **fields: Any) -> httpx.Response:
         return self.http.post("/chat/completions", json=self.body(model, **fields))

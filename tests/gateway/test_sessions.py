@@ -136,12 +136,12 @@ def test_other_processes_know_within_two_seconds(
     catalogue = (shared.directory / "catalogue.yaml").read_text()
     running = product(catalogue=catalogue, web=3)
     key = running.issue_key()
-    with httpx.Client(base_url=f"{running.url}/api/v1", headers={"Authorization": f"Bearer {key}"}) as client:
+    with running.api(key) as client:
         first = where(client, session_id="shared")
     time.sleep(2.5)
     found = []
     for _ in range(12):
         # A connection of its own each time, so that any of the processes takes it.
-        with httpx.Client(base_url=f"{running.url}/api/v1", headers={"Authorization": f"Bearer {key}"}) as client:
+        with running.api(key) as client:
             found += where(client, session_id="shared")
     assert found == first * 12
