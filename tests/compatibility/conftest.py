@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from providers.adapters import WIRES
 from tests.compatibility import vendors
+from tests.compatibility.rows import model, provider
 from tests.compatibility.vendors import Running
 from tests.services import Product, Servers, running
 
@@ -19,44 +21,21 @@ PARAMETERS = [
     *("response_format", "structured_outputs", "stop", "tools", "tool_choice", "parallel_tool_calls", "reasoning"),
     *("include_reasoning", "reasoning_effort", "web_search_options", "verbosity"),
 ]
+USUAL = ("tools", "tool_choice", "reasoning", "response_format", "structured_outputs", "max_tokens")
 STORIES = ("plain", "tools", "reasoning", "failing", "overloaded", "stalled", "cited", EVERY)
 
 
 def catalogue(url: str) -> str:
-    providers = [
-        {
-            "slug": wire,
-            "name": wire.title(),
-            "wire": wire,
-            "base_url": f"{url}/{wire}",
-            "api_key": "AKIDEXAMPLE:secret-of-the-operator" if wire == "bedrock" else "secret-of-the-operator",
-            "quirks": {"region": "eu-west-1"},
-        }
-        for wire in WIRES
-    ]
-    parameters = ["tools", "tool_choice", "reasoning", "response_format", "structured_outputs", "max_tokens"]
-    models = [
-        {
-            "slug": f"{wire}/{story}",
-            "name": story,
-            "context_length": 100_000,
-            "input_modalities": ["text", "image"] if story != EVERY else ["text", "image", "file", "audio", "video"],
-            "output_modalities": ["text"] if story != EVERY else ["text", "image", "audio"],
-            "endpoints": [
-                {
-                    "provider": wire,
-                    "upstream_model": "plain" if story == EVERY else story,
-                    "max_completion_tokens": 8000,
-                    "supported_parameters": parameters if story != EVERY else PARAMETERS,
-                    "prices": {"prompt": "0.000001", "completion": "0.000002", "web_search": "0.01"},
-                }
-            ],
-        }
-        for wire in WIRES
-        for story in STORIES
-    ]
+    models = [model_of(wire, story) for wire in WIRES for story in STORIES]
     # JSON is YAML.
-    return json.dumps({"providers": providers, "models": models}, indent=1)
+    return json.dumps({"providers": [provider(wire, f"{url}/{wire}") for wire in WIRES], "models": models}, indent=1)
+
+
+def model_of(wire: str, story: str) -> dict[str, Any]:
+    if story == EVERY:
+        inputs, outputs = ("text", "image", "file", "audio", "video"), ("text", "image", "audio")
+        return model(wire, story, upstream_model="plain", parameters=PARAMETERS, inputs=inputs, outputs=outputs)
+    return model(wire, story, upstream_model=story, parameters=USUAL, inputs=("text", "image"))
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +46,7 @@ def shared(servers: Servers, vendor: Running) -> Iterator[Product]:
 
 @pytest.fixture(scope="session")
 def client(shared: Product) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {shared.issue_key('alice@example.com', '1000')}"}
-    with httpx.Client(base_url=f"{shared.url}/api/v1", headers=headers, timeout=30) as client:
+    with shared.api(shared.issue_key("alice@example.com", "1000")) as client:
         yield client
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests import npm
 from tests.compatibility.clients import SKINS, Heard, events
+from tests.compatibility.rows import model, provider
 from tests.compatibility.test_matrix import called
 from tests.services import Product, Servers, running
 
@@ -78,37 +79,9 @@ def aimock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def catalogue(url: str) -> str:
-    providers = [
-        {
-            "slug": wire,
-            "name": wire.title(),
-            "wire": wire,
-            "base_url": f"{url}{base}",
-            "api_key": "AKIDEXAMPLE:secret-of-the-operator" if wire == "bedrock" else "secret-of-the-operator",
-            "quirks": {"region": "eu-west-1"},
-        }
-        for wire, base in BASES.items()
-    ]
-    models = [
-        {
-            "slug": f"{wire}/model",
-            "name": wire,
-            "context_length": 100_000,
-            "input_modalities": ["text"],
-            "output_modalities": ["text"],
-            "endpoints": [
-                {
-                    "provider": wire,
-                    "upstream_model": "model",
-                    "max_completion_tokens": 8000,
-                    "supported_parameters": ["tools", "tool_choice", "max_tokens"],
-                    "prices": {"prompt": "0.000001", "completion": "0.000002"},
-                }
-            ],
-        }
-        for wire in BASES
-    ]
-    return json.dumps({"providers": providers, "models": models})
+    parameters = ("tools", "tool_choice", "max_tokens")
+    models = [model(wire, "model", upstream_model="model", parameters=parameters) for wire in BASES]
+    return json.dumps({"providers": [provider(wire, url + base) for wire, base in BASES.items()], "models": models})
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +92,7 @@ def shared(servers: Servers, aimock: str) -> Iterator[Product]:
 
 @pytest.fixture(scope="module")
 def client(shared: Product) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {shared.issue_key('alice@example.com', '1000')}"}
-    with httpx.Client(base_url=f"{shared.url}/api/v1", headers=headers, timeout=30) as client:
+    with shared.api(shared.issue_key("alice@example.com", "1000")) as client:
         yield client
 
 
