@@ -10,8 +10,11 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connections
 from django.test import Client
+from playwright.sync_api import Browser
 
-from tests import isolation
+from tests import browsing, isolation
+from tests import mailbox as mailboxes
+from tests.mailbox import Mailbox
 from tests.services import TEMPLATE, Product, Servers, running
 
 
@@ -53,3 +56,15 @@ def product(servers: Servers) -> Iterator[Callable[..., Product]]:
     with ExitStack() as stack:
         start = partial(running, servers)
         yield lambda **options: stack.enter_context(start(**options))
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browsing.launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def mailbox() -> Iterator[tuple[Mailbox, int]]:
+    with mailboxes.running() as box:
+        yield box

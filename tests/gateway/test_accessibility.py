@@ -8,13 +8,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.gateway.conftest import catalogue
-from tests.gateway.test_browser import browser, chromium
 from tests.people import SELLS, People, context
 from tests.services import Servers, running
 from tests.upstream import Upstream
 
 pytestmark = pytest.mark.slow
-__all__ = ["browser", "chromium"]
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 # What another colour scheme can change; markup is the same in both.
@@ -38,9 +36,9 @@ def people(servers: Servers, provider: Upstream) -> Iterator[People]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_can_be_read_and_is_light_and_still(people: People, browser: Browser, width: int) -> None:
+def test_every_page_can_be_read_and_is_light_and_still(people: People, chromium: Browser, width: int) -> None:
     found: dict[str, Any] = {}
-    with context(browser, width=width, scheme="light") as fresh:
+    with context(chromium, width=width, scheme="light") as fresh:
         weigh = scales(fresh)
         for name, page in people.pages(fresh):
             problems = [*misfits(page, weigh()), *violations(page, {})]

@@ -1,85 +1,24 @@
 """A new user in real Chromium: sign-up, the link in a mail, a key, the curl beside it, its generation on screen."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from decimal import Decimal
-from email import message_from_bytes
-from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from gateway.local.configuration import bind
+from tests.browsing import page_of
 from tests.gateway.conftest import catalogue
+from tests.mailbox import Mailbox
+from tests.people import PASSWORD
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = "/usr/bin/chromium"
-PASSWORD = "corridor-lantern-42"
 CREDIT = "2.500000001"
-
-
-class Mailbox:
-    """What an SMTP server of this test's own has taken, as plain text by recipient."""
-
-    def __init__(self) -> None:
-        self.texts: list[tuple[str, str]] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        message = message_from_bytes(envelope.content)
-        payload = message.get_payload(decode=True)
-        assert isinstance(payload, bytes)
-        self.texts.append((envelope.rcpt_tos[0], payload.decode()))
-        return "250 OK"
-
-    def last_to(self, recipient: str) -> str:
-        """Mail is sent by a task, so it comes a moment later."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if found := [text for to, text in self.texts if to == recipient]:
-                return found[-1]
-            time.sleep(0.05)
-        raise AssertionError(f"no mail to {recipient}")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """Debian's; installed where CI says that this machine is its own."""
-    if not Path(CHROMIUM).exists() and os.environ.get("CI") == "true" and shutil.which("apt-get"):
-        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
-        subprocess.run(["sh", "-c", install], capture_output=True, timeout=600)
-    if not Path(CHROMIUM).exists():
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    return CHROMIUM
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def mailbox() -> Iterator[tuple[Mailbox, int]]:
-    box = Mailbox()
-    # aiosmtpd calls itself at the port it was given, so 0 would not do.
-    with bind("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield box, port
-    controller.stop()
 
 
 @pytest.fixture(scope="module")
@@ -90,19 +29,9 @@ def gateway(servers: Servers, provider: Upstream, mailbox: tuple[Mailbox, int]) 
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A phone. What the content security policy refuses fails the test."""
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    refused: list[str] = []
-    page.on("console", lambda said: refused.append(said.text) if is_refusal(said) else None)
-    yield page
-    context.close()
-    assert refused == []
-
-
-def is_refusal(said: ConsoleMessage) -> bool:
-    return "Content Security Policy" in said.text
+def page(chromium: Browser) -> Iterator[Page]:
+    with page_of(chromium) as page:
+        yield page
 
 
 def test_from_sign_up_to_a_first_completion(
@@ -171,9 +100,7 @@ def test_nothing_is_wider_than_a_phone(gateway: Product, page: Page, path: str) 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_a_chat_with_two_models_is_paid_by_the_organization(
-    gateway: Product, script: Upstream, browser: Browser, page: Page
-) -> None:
+def test_a_chat_with_two_models_is_paid_by_the_organization(gateway: Product, script: Upstream, page: Page) -> None:
     people = "from accounts.models import User; from allauth.account.models import EmailAddress as E; "
     people += f"u = User.objects.create_user('chat@example.com', {PASSWORD!r}); "
     people += "E.objects.create(user=u, email=u.email, verified=True, primary=True)"

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browsing import refusals_of
 from tests.gateway.conftest import catalogue
-from tests.gateway.test_browser import PASSWORD, Mailbox, browser, chromium, is_refusal, mailbox
+from tests.mailbox import Mailbox
+from tests.people import PASSWORD
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream
 
 pytestmark = pytest.mark.slow
-__all__ = ["browser", "chromium", "mailbox"]
 
 # Alice owns Acme, which can pay.
 SEED = f"""
@@ -46,8 +47,7 @@ class Person:
         self.context = browser.new_context()
         self.page: Page = self.context.new_page()
         self.url = product.url
-        self.refused: list[str] = []
-        self.page.on("console", lambda said: self.refused.append(said.text) if is_refusal(said) else None)
+        self.refused = refusals_of(self.page)
 
     def log_in(self, email: str) -> Page:
         self.open("/login")
@@ -71,12 +71,12 @@ class Person:
 
 
 @pytest.fixture
-def person(browser: Browser, gateway: Product) -> Iterator[Any]:
+def person(chromium: Browser, gateway: Product) -> Iterator[Any]:
     """`person()` opens another browser. What the content security policy refuses fails the test."""
     made: list[Person] = []
 
     def make() -> Person:
-        made.append(Person(browser, gateway))
+        made.append(Person(chromium, gateway))
         return made[-1]
 
     yield make

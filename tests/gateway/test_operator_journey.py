@@ -8,13 +8,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browsing import page_of
 from tests.gateway.conftest import catalogue
-from tests.gateway.test_browser import PASSWORD, browser, chromium, is_refusal
+from tests.people import PASSWORD
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, chunk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-__all__ = ["browser", "chromium"]
 
 ROOT = f"""
 from allauth.account.models import EmailAddress
@@ -34,15 +34,9 @@ def gateway(servers: Servers, provider: Upstream) -> Iterator[Product]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """What the content security policy refuses fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    refused: list[str] = []
-    page.on("console", lambda said: refused.append(said.text) if is_refusal(said) else None)
-    yield page
-    context.close()
-    assert refused == []
+def page(chromium: Browser) -> Iterator[Page]:
+    with page_of(chromium, width=1280, height=800) as page:
+        yield page
 
 
 class Customer:

@@ -19,8 +19,8 @@ from playwright.sync_api import Browser, Page
 
 from gateway.local.configuration import bind
 from tests import npm
+from tests.browsing import page_of
 from tests.gateway.conftest import catalogue
-from tests.gateway.test_browser import browser, chromium, is_refusal  # noqa: F401
 from tests.services import Product, Servers, running
 from tests.shop import PASSWORD, USER
 from tests.stripe_server import KEY, SECRET, unflattened
@@ -121,7 +121,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def shop(servers: Servers, emulate: Path, chromium: str) -> Iterator[Product]:  # noqa: F811
+def shop(servers: Servers, emulate: Path, chromium: Browser) -> Iterator[Product]:
     front = free_port()
     env = {
         "STRIPE_SECRET_KEY": KEY,
@@ -138,20 +138,14 @@ def shop(servers: Servers, emulate: Path, chromium: str) -> Iterator[Product]:  
 
 
 @pytest.fixture
-def page(browser: Browser, shop: Product) -> Iterator[Page]:  # noqa: F811
-    """A phone. What the content security policy refuses fails the test."""
-    context = browser.new_context(viewport={"width": 390, "height": 844})
-    page = context.new_page()
-    refused: list[str] = []
-    page.on("console", lambda said: refused.append(said.text) if is_refusal(said) else None)
-    page.goto(f"{shop.url}/login")
-    page.get_by_label("Email").fill("alice@example.com")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Log in", exact=True).click()
-    page.get_by_role("heading", name="alice@example.com").wait_for()
-    yield page
-    context.close()
-    assert refused == []
+def page(chromium: Browser, shop: Product) -> Iterator[Page]:
+    with page_of(chromium) as page:
+        page.goto(f"{shop.url}/login")
+        page.get_by_label("Email").fill("alice@example.com")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("main").get_by_role("button", name="Log in", exact=True).click()
+        page.get_by_role("heading", name="alice@example.com").wait_for()
+        yield page
 
 
 def test_buying_credit(shop: Product, page: Page) -> None:
