@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.test_policy import Client, ending, nano, usage
+from tests.gateway.charged import Client, ending, nano, usage
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, chunk, text_reply, text_stream
 from tests.waiting import until
