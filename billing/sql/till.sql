@@ -12,6 +12,137 @@ CREATE OR REPLACE FUNCTION till_milliseconds(generation uuid) RETURNS bigint LAN
     SELECT ('x' || left(replace(generation::text, '-', ''), 12))::bit(48)::bigint
 $$;
 
+-- Settles what needs no thought: holds that cover what is charged, and carry no mark of a request to be answered once. Such
+-- settlements never depend on what is free, so their order does not matter. Returns the results by place (see till()).
+--
+-- The wallet's row is written last, as others wait for it until this call is committed.
+CREATE OR REPLACE FUNCTION till_settle_plain(batch jsonb, moment timestamptz) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    answers jsonb;
+    today date := (moment AT TIME ZONE 'UTC')::date;
+    this_week date := date_trunc('week', moment AT TIME ZONE 'UTC')::date;
+    this_month date := date_trunc('month', moment AT TIME ZONE 'UTC')::date;
+BEGIN
+    WITH asked AS MATERIALIZED (
+        SELECT part.organization, part.n << 32 | item.n AS place, item.*
+        FROM ROWS FROM (jsonb_to_recordset(batch) AS (organization uuid, items jsonb))
+                WITH ORDINALITY AS part(organization, items, n),
+            ROWS FROM (jsonb_to_recordset(part.items) AS (
+                op text, generation uuid, charge bigint, list bigint, cost bigint, record jsonb))
+                WITH ORDINALITY AS item(op, generation, charge, list, cost, record, n)
+        WHERE item.op = 'settle'
+    ), closed AS (
+        DELETE FROM billing_hold h USING asked a
+            WHERE h.generation = a.generation AND h.organization_id = a.organization
+                AND a.charge <= h.wallet_amount AND h.idempotency IS NULL
+            RETURNING a.place, a.organization, a.generation, a.charge, a.list, a.cost, h.wallet_amount, h.list_amount,
+                h.budgets, h.record || a.record AS record
+    ), written AS (
+        -- Column by column: putting the amounts into the record first costs more than the rest of it.
+        INSERT INTO billing_generation (id, organization_id, charge, list_charge, cost, write_off, closed_at, created_at,
+            api_key_id, api_type, outcome, requested_model, model, provider, provider_name, endpoint_id,
+            endpoint_tag, price_id, is_estimated, prompt_tokens, completion_tokens, reasoning_tokens,
+            cached_tokens, cache_write_tokens, media_prompt, audio_prompt, media_completion, image_tokens,
+            cache_discount, service_tier, streamed, finish_reason, native_finish_reason, latency_ms, generation_ms,
+            upstream_id, attempts, error, http_referer, app_title, user_agent, session_id, external_user)
+        SELECT c.generation, c.organization, c.charge, c.list, c.cost, 0, moment,
+            coalesce(g.created_at, to_timestamp(till_milliseconds(c.generation) / 1000.0)),
+            g.api_key_id, g.api_type, g.outcome, g.requested_model, g.model, g.provider, g.provider_name,
+            g.endpoint_id, g.endpoint_tag, g.price_id, g.is_estimated, g.prompt_tokens, g.completion_tokens,
+            g.reasoning_tokens, g.cached_tokens, g.cache_write_tokens, g.media_prompt, g.audio_prompt,
+            g.media_completion, g.image_tokens, g.cache_discount, g.service_tier, g.streamed, g.finish_reason,
+            g.native_finish_reason, g.latency_ms, g.generation_ms, g.upstream_id, g.attempts, g.error,
+            g.http_referer, g.app_title, g.user_agent, g.session_id, g.external_user
+        FROM closed c, jsonb_populate_record(till_blank(), c.record) g
+        RETURNING id
+    ), charged AS (
+        UPDATE billing_wallet w SET held = w.held - x.held, spent = w.spent + x.charge,
+                unposted_charge = w.unposted_charge + x.charge, unposted_cost = w.unposted_cost + x.cost
+            FROM (SELECT organization, sum(wallet_amount)::bigint AS held, sum(charge)::bigint AS charge,
+                    sum(cost)::bigint AS cost FROM closed GROUP BY organization) x
+            WHERE w.organization_id = x.organization AND (SELECT count(*) > 0 FROM written)
+            RETURNING w.organization_id
+    ), counted AS (
+        UPDATE billing_budget b SET held = b.held - x.held, used = b.used + x.added,
+                day = today, used_day = CASE WHEN b.day = today THEN b.used_day ELSE 0 END + x.added,
+                week = this_week, used_week = CASE WHEN b.week = this_week THEN b.used_week ELSE 0 END + x.added,
+                month = this_month, used_month = CASE WHEN b.month = this_month THEN b.used_month ELSE 0 END + x.added
+            FROM (SELECT id, sum(list_amount)::bigint AS held, sum(list)::bigint AS added
+                  FROM closed, unnest(budgets) id GROUP BY id) x
+            WHERE b.id = x.id AND (SELECT count(*) > 0 FROM charged)
+    )
+    SELECT jsonb_object_agg(place, jsonb_build_object('status', 'done', 'charge', charge, 'write_off', 0))
+        INTO answers FROM closed;
+    RETURN coalesce(answers, '{}');
+END
+$$;
+
+-- Admits what needs no thought: all that a wallet is asked for, when there is enough for each to get what it wants
+-- whoever comes first, and nothing but credit to look at. `answers` are those that the batch has got so far, by place; a
+-- wallet with an item that has none and is no such admission is left alone. Returns them with the new ones.
+--
+-- Credit is looked at where it is taken, in the newest version of the wallet's row.
+CREATE OR REPLACE FUNCTION till_admit_plain(batch jsonb, moment timestamptz, answers jsonb) RETURNS jsonb
+    LANGUAGE plpgsql AS $$
+DECLARE
+    opened jsonb;
+    known jsonb;
+    today date := (moment AT TIME ZONE 'UTC')::date;
+    this_week date := date_trunc('week', moment AT TIME ZONE 'UTC')::date;
+    this_month date := date_trunc('month', moment AT TIME ZONE 'UTC')::date;
+BEGIN
+    WITH asked AS MATERIALIZED (
+        SELECT part.organization, part.n << 32 | item.n AS place, item.*
+        FROM ROWS FROM (jsonb_to_recordset(batch) AS (organization uuid, items jsonb))
+                WITH ORDINALITY AS part(organization, items, n),
+            ROWS FROM (jsonb_to_recordset(part.items) AS (
+                op text, generation uuid, key uuid, least bigint, want bigint, share bigint, budgets uuid[],
+                limits bigint[], idempotency uuid, record jsonb))
+                WITH ORDINALITY AS item(op, generation, key, least, want, share, budgets, limits, idempotency, record, n)
+    ), unanswered AS (
+        SELECT * FROM asked WHERE NOT answers ? place::text
+    ), plain AS (
+        -- After all of them there is still free what the largest may take a share of.
+        SELECT organization, sum(want)::bigint AS amount,
+            sum(want) + max(want) * max(share) AS needed
+        FROM unanswered a GROUP BY organization
+        HAVING bool_and(op = 'admit' AND idempotency IS NULL AND array_remove(limits, NULL) = '{}'
+            AND abs(till_milliseconds(generation) - (extract(epoch FROM moment) * 1000)::bigint) <= 300000
+            AND EXISTS (SELECT FROM accounts_apikey k WHERE k.id = a.key AND NOT k.is_disabled AND NOT k.is_management
+                        AND k.deleted_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > moment)))
+    ), taken AS (
+        UPDATE billing_wallet w SET held = w.held + plain.amount FROM plain
+            WHERE w.organization_id = plain.organization
+                AND plain.needed <= CASE w.billing WHEN 'unlimited' THEN 1::bigint << 62
+                                    ELSE w.credit - w.spent - w.held END
+            RETURNING w.organization_id
+    ), granted AS MATERIALIZED (
+        SELECT * FROM unanswered WHERE organization IN (SELECT organization_id FROM taken)
+    ), held AS (
+        INSERT INTO billing_hold (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record)
+            SELECT generation, organization, want, want, (SELECT value FROM billing_tick) + 12, budgets, record
+            FROM granted ON CONFLICT DO NOTHING RETURNING generation, wallet_amount, budgets
+    ), counted AS (
+        INSERT INTO billing_budget AS b (id, held, day, week, month)
+            SELECT id, sum(wallet_amount)::bigint, today, this_week, this_month
+            FROM held, unnest(budgets) id GROUP BY id
+            ON CONFLICT (id) DO UPDATE SET held = b.held + excluded.held
+    )
+    SELECT jsonb_object_agg(place, jsonb_build_object('status', 'granted', 'amount', want)) FILTER (WHERE is_new),
+            jsonb_agg(jsonb_build_object('organization', organization, 'amount', want)) FILTER (WHERE NOT is_new)
+        INTO opened, known
+        FROM (SELECT a.*, held.generation IS NOT NULL AS is_new FROM granted a LEFT JOIN held USING (generation)) a;
+    IF known IS NOT NULL THEN
+        -- They had their holds already: a call repeated after a lost answer.
+        UPDATE billing_wallet w SET held = w.held - x.amount
+            FROM (SELECT organization, sum(amount)::bigint AS amount
+                  FROM jsonb_to_recordset(known) AS k(organization uuid, amount bigint) GROUP BY organization) x
+            WHERE w.organization_id = x.organization;
+    END IF;
+    RETURN answers || coalesce(opened, '{}');
+END
+$$;
+
 -- The till: opens and closes holds for all requests of a process that wait at that moment, in one call.
 --
 -- batch: [{"organization": uuid, "budgets": [uuid, …], "items": [item, …]}, …], sorted by organization; "budgets" are
@@ -29,234 +160,77 @@ $$;
 --   settle → done {charge, write_off} | gone
 --   expire → done | gone
 --
--- Locks: wallets in the order of their ids, then the budgets of that organization, so calls cannot deadlock. Every
--- wallet and budget is written once per call. Any error rolls the whole call back; the client then repeats it item by
--- item. Every item may be repeated: an admit returns the grant that it has, an extension names a total, a settle returns
--- what it closed with.
+-- What needs no thought is done first, by one statement for all settlements and one for all admissions (till_settle_plain,
+-- till_admit_plain), the rest in the order in which it came (till_singly): the start of a statement is most of its cost.
+--
+-- Locks: wallets in the order of their ids, and a wallet's budgets only by who has locked the wallet, so calls cannot
+-- deadlock. (A part alone has its holds deleted before its wallet is locked. Who asks for the other order at that moment
+-- repeats a call for the same hold, or expires it: lock_timeout or PostgreSQL ends one of the two.) Any error rolls the
+-- whole call back; the client then repeats it item by item. Every item may be repeated: an admit returns the grant that it
+-- has, an extension names a total, a settle returns what it closed with.
 --
 -- Sequential scans are off: these tables look empty to the planner at times, and are then full of dead rows.
---
--- plpgsql prepares each of its expressions anew in each transaction: a statement that computes five things is cheaper
--- than five assignments.
 CREATE OR REPLACE FUNCTION till(batch jsonb) RETURNS jsonb LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
-    moment timestamptz;
-    today date;
-    this_week date;
-    this_month date;
-    now_tick bigint;
-    results jsonb[];
-    part record;
-    item record;
-    w billing_wallet;
-    h billing_hold;
-    g billing_generation;
-    -- The part's budgets, as parallel arrays; `b_added` is what this call adds to all counters of one.
-    b_ids uuid[];
-    b_held bigint[];
-    b_used bigint[];
-    b_used_day bigint[];
-    b_used_week bigint[];
-    b_used_month bigint[];
-    b_added bigint[];
-    i int;
-    amount bigint;
-    before bigint;
-    free bigint;
-    room bigint;
-    charged bigint;
-    refusal jsonb;
-    result jsonb;
+    moment timestamptz := clock_timestamp();
+    ops jsonb := jsonb_path_query_array(batch, '$[*].items[*].op');
+    -- By place: the number of the part, then that of the item.
+    answers jsonb := '{}';
+    results jsonb;
 BEGIN
-    SELECT value, now.moment, now.moment_utc::date, date_trunc('week', now.moment_utc)::date,
-            date_trunc('month', now.moment_utc)::date
-        INTO now_tick, moment, today, this_week, this_month
-        FROM billing_tick, (SELECT clock.moment, clock.moment AT TIME ZONE 'UTC' AS moment_utc
-                            FROM (SELECT clock_timestamp() AS moment) clock) now;
-    FOR part IN SELECT * FROM jsonb_to_recordset(batch) AS x(organization uuid, budgets uuid[], items jsonb) LOOP
-        SELECT * INTO w FROM billing_wallet WHERE organization_id = part.organization FOR NO KEY UPDATE;
-        IF NOT FOUND THEN
-            INSERT INTO billing_wallet (organization_id) VALUES (part.organization) ON CONFLICT DO NOTHING;
-            SELECT * INTO w FROM billing_wallet WHERE organization_id = part.organization FOR NO KEY UPDATE;
-        END IF;
-        LOOP
-            -- A counter of a period that has passed counts as 0.
-            SELECT array_agg(b.id), array_agg(b.held), array_agg(b.used),
-                    array_agg(CASE WHEN b.day = today THEN b.used_day ELSE 0 END),
-                    array_agg(CASE WHEN b.week = this_week THEN b.used_week ELSE 0 END),
-                    array_agg(CASE WHEN b.month = this_month THEN b.used_month ELSE 0 END),
-                    array_agg(0::bigint)
-                INTO b_ids, b_held, b_used, b_used_day, b_used_week, b_used_month, b_added
-                FROM (SELECT * FROM billing_budget x WHERE x.id = ANY (part.budgets) ORDER BY x.id FOR NO KEY UPDATE) b;
-            EXIT WHEN coalesce(cardinality(b_ids), 0) = cardinality(part.budgets);
-            INSERT INTO billing_budget (id, day, week, month)
-                SELECT DISTINCT x, today, this_week, this_month FROM unnest(part.budgets) x ORDER BY 1
-                ON CONFLICT DO NOTHING;
-        END LOOP;
+    IF NOT ops ?| '{admit,settle}' OR jsonb_array_length(ops) > 1 AND till_has_twins(batch) THEN
+        RETURN till_singly(batch);
+    END IF;
+    IF jsonb_array_length(batch) > 1 THEN
+        PERFORM FROM billing_wallet
+            WHERE organization_id IN (SELECT organization FROM jsonb_to_recordset(batch) AS x(organization uuid))
+            ORDER BY organization_id FOR NO KEY UPDATE;
+    END IF;
+    IF ops ? 'settle' THEN
+        answers := till_settle_plain(batch, moment);
+    END IF;
+    IF ops ? 'admit' THEN
+        answers := till_admit_plain(batch, moment, answers);
+    END IF;
+    -- An object has shorter keys first, those of one length in their order: numbers stand by size.
+    results := jsonb_path_query_array(answers, '$.*');
+    IF jsonb_array_length(results) = jsonb_array_length(ops) THEN
+        RETURN results;
+    END IF;
+    RETURN till_rest(batch, answers);
+END
+$$;
 
-        FOR item IN SELECT x.*,
-                EXISTS (SELECT FROM accounts_apikey k WHERE k.id = x.key AND NOT k.is_disabled AND NOT k.is_management
-                        AND k.deleted_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > moment)) AS key_lives,
-                -- An id 300 s off would land in a wrong partition.
-                abs(till_milliseconds(x.generation) - (extract(epoch FROM moment) * 1000)::bigint) > 300000 AS is_stale
-            FROM jsonb_to_recordset(part.items) AS x(
-                op text, generation uuid, key uuid, least bigint, want bigint, share bigint, budgets uuid[],
-                limits bigint[], windows text[], charge bigint, list bigint, cost bigint, record jsonb,
-                idempotency uuid, body text, answer text)
-        LOOP
-            IF item.op IN ('admit', 'extend') THEN
-                before := 0;
-                IF item.op = 'extend' THEN
-                    SELECT wallet_amount INTO before FROM billing_hold WHERE generation = item.generation;
-                    IF NOT FOUND THEN
-                        results := results || '{"status": "gone"}'::jsonb;
-                        CONTINUE;
-                    END IF;
-                END IF;
-                IF item.idempotency IS NOT NULL AND item.key_lives THEN
-                    DELETE FROM billing_idempotency
-                        WHERE id = item.idempotency AND closed_at < moment - interval '24 hours';
-                    SELECT jsonb_build_object('status', 'repeated', 'generation', x.generation, 'by', CASE
-                            WHEN x.body_hash <> item.body THEN 'different' WHEN x.closed_at IS NULL THEN 'running'
-                            WHEN x.answer IS NULL THEN 'too_large' ELSE 'answered' END)
-                        INTO result FROM billing_idempotency x
-                        WHERE x.id = item.idempotency AND x.generation <> item.generation;
-                    IF FOUND THEN
-                        results := results || result;
-                        CONTINUE;
-                    END IF;
-                END IF;
-                -- Who is metered only is never refused for want of credit.
-                free := CASE w.billing WHEN 'unlimited' THEN 1::bigint << 62 ELSE w.credit - w.spent - w.held END;
-                amount := least(item.want, greatest(item.least, before + free / coalesce(item.share, 1)));
-                refusal := CASE
-                    WHEN item.op = 'admit' AND NOT item.key_lives THEN '{"status": "revoked"}'
-                    WHEN item.op = 'admit' AND item.is_stale THEN '{"status": "stale"}'
-                    WHEN item.least - before > free
-                        THEN jsonb_build_object('status', 'refused', 'by', 'credits', 'free', free, 'held', w.held) END;
-                FOR n IN 1..cardinality(item.budgets) LOOP
-                    CONTINUE WHEN item.limits[n] IS NULL OR refusal IS NOT NULL;
-                    i := array_position(b_ids, item.budgets[n]);
-                    room := item.limits[n] - b_held[i] - b_added[i] - CASE item.windows[n] WHEN 'daily' THEN b_used_day[i]
-                        WHEN 'weekly' THEN b_used_week[i] WHEN 'monthly' THEN b_used_month[i] ELSE b_used[i] END;
-                    IF item.least - before > room OR room <= 0 THEN
-                        refusal := jsonb_build_object(
-                            'status', 'refused', 'by', item.budgets[n], 'free', room, 'held', b_held[i]);
-                    END IF;
-                    amount := least(amount, before + room);
-                END LOOP;
+-- Whether two items are about one generation: then their order counts.
+CREATE OR REPLACE FUNCTION till_has_twins(batch jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT count(*) > count(DISTINCT id) FROM jsonb_path_query(batch, '$[*].items[*].generation') AS id);
+END
+$$;
 
-                IF refusal IS NULL THEN
-                    IF item.op = 'extend' THEN
-                        UPDATE billing_hold SET wallet_amount = greatest(amount, before),
-                                list_amount = list_amount + greatest(amount - before, 0)
-                            WHERE generation = item.generation
-                            RETURNING jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result;
-                    ELSE
-                        INSERT INTO billing_hold
-                            (generation, organization_id, wallet_amount, list_amount, due_tick, budgets, record,
-                             idempotency)
-                            -- It expires 12 ticks after admit or last touch; a tick is 5 s or more.
-                            VALUES (item.generation, w.organization_id, amount, amount, now_tick + 12, item.budgets,
-                                    item.record, item.idempotency)
-                            ON CONFLICT DO NOTHING
-                            RETURNING jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result;
-                    END IF;
-                    IF FOUND THEN
-                        results := results || result;
-                        amount := greatest(amount - before, 0);
-                        w.held := w.held + amount;
-                        FOR n IN 1..cardinality(item.budgets) LOOP
-                            i := array_position(b_ids, item.budgets[n]);
-                            b_held[i] := b_held[i] + amount;
-                        END LOOP;
-                        IF item.idempotency IS NOT NULL THEN
-                            INSERT INTO billing_idempotency (id, organization_id, generation, body_hash, created_at)
-                                VALUES (item.idempotency, w.organization_id, item.generation, item.body, moment);
-                        END IF;
-                        CONTINUE;
-                    END IF;
-                END IF;
-                -- It may be the repetition of an admission: then what was granted stands.
-                IF item.op = 'admit' THEN
-                    SELECT jsonb_build_object('status', 'granted', 'amount', wallet_amount) INTO result
-                        FROM billing_hold WHERE generation = item.generation;
-                    refusal := coalesce(result, refusal);
-                END IF;
-                results := results || refusal;
-                CONTINUE;
-            END IF;
-
-            -- settle and expire: the deleted row is the right to charge
-            DELETE FROM billing_hold
-                WHERE generation = item.generation AND (item.op = 'settle' OR due_tick <= now_tick) RETURNING * INTO h;
-            IF NOT FOUND THEN
-                SELECT jsonb_build_object('status', 'done', 'charge', x.charge, 'write_off', x.write_off)
-                    INTO result FROM billing_generation x
-                    WHERE x.id = item.generation AND item.op = 'settle' AND x.outcome <> 'expired';
-                results := results || coalesce(result, '{"status": "gone"}');
-                CONTINUE;
-            END IF;
-            IF item.op = 'settle' THEN
-                amount := item.charge;
-            ELSE
-                -- Who may ask again for the answer does not pay for half of it.
-                amount := CASE WHEN h.idempotency IS NULL THEN least(h.progress, h.wallet_amount) ELSE 0 END;
-                item.list := amount;
-                -- A process of the release before notes no cost.
-                item.cost := coalesce(h.cost, h.progress);
-                item.record := '{"outcome": "expired", "is_estimated": true}';
-            END IF;
-            charged := CASE w.billing WHEN 'unlimited' THEN amount
-                ELSE least(amount, h.wallet_amount + greatest(w.credit - w.spent - w.held, 0)) END;
-            IF item.op = 'settle' THEN
-                g := jsonb_populate_record(jsonb_populate_record(till_blank(), h.record), item.record);
-            ELSE
-                BEGIN
-                    g := jsonb_populate_record(jsonb_populate_record(till_blank(), h.record), item.record);
-                EXCEPTION WHEN data_exception THEN
-                    -- One record that the table refuses must not keep all others from expiring.
-                    g := jsonb_populate_record(till_blank(), item.record);
-                END;
-            END IF;
-            g.created_at := coalesce(g.created_at, to_timestamp(till_milliseconds(h.generation) / 1000.0));
-            g.id := h.generation;
-            g.organization_id := w.organization_id;
-            g.charge := charged;
-            g.write_off := amount - charged;
-            g.list_charge := item.list;
-            g.cost := item.cost;
-            g.closed_at := moment;
-            INSERT INTO billing_generation VALUES (g.*)
-                RETURNING jsonb_build_object('status', 'done', 'charge', charge, 'write_off', write_off) INTO result;
-            results := results || result;
-            IF h.idempotency IS NOT NULL THEN
-                UPDATE billing_idempotency SET closed_at = moment, answer = nullif(item.answer, '')
-                    WHERE id = h.idempotency AND item.op = 'settle' AND item.answer IS NOT NULL;
-                DELETE FROM billing_idempotency WHERE id = h.idempotency AND closed_at IS NULL;
-            END IF;
-            w.held := w.held - h.wallet_amount;
-            w.spent := w.spent + charged;
-            w.unposted_charge := w.unposted_charge + charged;
-            w.unposted_cost := w.unposted_cost + item.cost;
-            w.unposted_write_off := w.unposted_write_off + amount - charged;
-            FOR n IN 1..cardinality(h.budgets) LOOP
-                i := array_position(b_ids, h.budgets[n]);
-                b_held[i] := b_held[i] - h.list_amount;
-                b_added[i] := b_added[i] + item.list;
-            END LOOP;
-        END LOOP;
-
-        UPDATE billing_wallet SET held = w.held, spent = w.spent, unposted_charge = w.unposted_charge,
-            unposted_cost = w.unposted_cost, unposted_write_off = w.unposted_write_off
-            WHERE organization_id = w.organization_id;
-        UPDATE billing_budget b SET held = x.held, used = b.used + x.added,
-            day = today, used_day = CASE WHEN b.day = today THEN b.used_day ELSE 0 END + x.added,
-            week = this_week, used_week = CASE WHEN b.week = this_week THEN b.used_week ELSE 0 END + x.added,
-            month = this_month, used_month = CASE WHEN b.month = this_month THEN b.used_month ELSE 0 END + x.added
-            FROM unnest(b_ids, b_held, b_added) AS x(id, held, added) WHERE b.id = x.id;
-    END LOOP;
-    RETURN coalesce(to_jsonb(results), '[]');
+-- Carries out one by one what has no answer yet. Returns the results of all.
+CREATE OR REPLACE FUNCTION till_rest(batch jsonb, answers jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    rest jsonb;
+    places bigint[];
+BEGIN
+    IF answers = '{}' THEN
+        RETURN till_singly(batch);
+    END IF;
+    WITH missing AS (
+        SELECT part.n, part.organization, part.budgets, item.value, part.n << 32 | item.n AS place
+        FROM ROWS FROM (jsonb_to_recordset(batch) AS (organization uuid, budgets jsonb, items jsonb))
+                WITH ORDINALITY AS part(organization, budgets, items, n),
+            jsonb_array_elements(part.items) WITH ORDINALITY AS item(value, n)
+        WHERE NOT answers ? (part.n << 32 | item.n)::text
+    )
+    SELECT jsonb_agg(part ORDER BY n), (SELECT array_agg(place ORDER BY place) FROM missing) INTO rest, places
+        FROM (SELECT n, jsonb_build_object('organization', organization, 'budgets', budgets,
+                                           'items', jsonb_agg(value ORDER BY place)) AS part
+              FROM missing GROUP BY n, organization, budgets) x;
+    SELECT answers || jsonb_object_agg(places[n], result) INTO answers
+        FROM jsonb_array_elements(till_singly(rest)) WITH ORDINALITY AS x(result, n);
+    RETURN jsonb_path_query_array(answers, '$.*');
 END
 $$;
 
