@@ -292,3 +292,20 @@ def test_admissions_at_the_same_moment_share_what_there_is(book: Book) -> None:
     assert sorted(result["status"] for result in results) == ["granted"] * 11 + ["refused"] * 19
     assert (book.wallet(account).held, book.open_holds(account)) == (990, 11)
     book.check(account)
+
+
+def test_no_table_is_read_as_a_whole(book: Book) -> None:
+    """There may be millions of keys, and of dead rows; to the planner these tables look small."""
+    accounts = sorted((book.account(10**6) for _ in range(3)), key=lambda account: account.organization)
+    with psycopg.connect(book.url) as connection, connection.cursor() as cursor:
+        for count in (1, 60):
+            asked = [(one, [admission(one, 10) for _ in range(count)]) for one in accounts]
+            ends = [(one, [settlement(item["generation"], 5) for item in items]) for one, items in asked]
+            # Often enough for the plans that are kept.
+            for _ in range(7):
+                with connection.transaction(force_rollback=True):
+                    call(cursor, "till", [part(*one) for one in asked])
+                    results = call(cursor, "till", [part(*one) for one in ends])
+                    assert {result["status"] for result in results} == {"done"}
+        read = "SELECT relname FROM pg_stat_xact_user_tables WHERE seq_scan > 0 AND relname <> 'billing_tick'"
+        assert cursor.execute(read).fetchall() == []
