@@ -1,4 +1,7 @@
-"""`python -m bench.till`: how many holds a second are opened and settled, and what one costs. On a quiet machine."""
+"""`python -m bench.till`: how many holds a second are opened and settled, and what one costs. On a quiet machine.
+
+On the event loop of the gateway's processes (gateway/serve.py).
+"""
 
 import argparse
 import asyncio
@@ -14,6 +17,7 @@ from uuid import UUID
 
 import django
 import psycopg
+import uvloop
 from msgspec import Raw
 
 from bench.stack import Stack
@@ -42,10 +46,10 @@ def main() -> None:
     with Stack(directory) as stack:
         url = database(stack)
         many = [account(url) for _ in range(WALLETS)]
-        pairs, cpu_us = asyncio.run(load(url, many, 64, options.seconds))
+        pairs, cpu_us = uvloop.run(load(url, many, 64, options.seconds))
         print(f"one process, {WALLETS} wallets, 64 open: {pairs:8.0f} pairs/s, {cpu_us:5.1f} µs CPU a pair")
         print(f"four processes, one wallet:       {hot(url, many[0], options.seconds):8.0f} pairs/s")
-        print(f"admit alone, p50:                 {asyncio.run(alone(url, many[0])):8.2f} ms")
+        print(f"admit alone, p50:                 {uvloop.run(alone(url, many[0])):8.2f} ms")
 
 
 def database(stack: Stack) -> str:
@@ -110,7 +114,7 @@ async def load(url: str, accounts: list[Account], at_once: int, seconds: float) 
 def hot(url: str, of: Account, seconds: float) -> float:
     forks = multiprocessing.get_context("fork")
     told: multiprocessing.Queue[float] = forks.Queue()
-    processes = [forks.Process(target=lambda: told.put(asyncio.run(load(url, [of], 64, seconds))[0])) for _ in range(4)]
+    processes = [forks.Process(target=lambda: told.put(uvloop.run(load(url, [of], 64, seconds))[0])) for _ in range(4)]
     for process in processes:
         process.start()
     return sum(told.get() for _ in processes)
