@@ -6,7 +6,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0016_by_hand")]
+    dependencies = [("billing", "0020_apps")]
 
     operations = [
         migrations.RunSQL((SQL / "till_singly.sql").read_text()),
