@@ -1,6 +1,6 @@
 """Makes pictures of every page with made-up people and requests: phone and laptop, dark and light.
 
-    bench/screenshots DIRECTORY [NAME …]    # all pages, or those of these names
+    bench/screenshots DIRECTORY [NAME …]    # all pages, or those of these names; the admin's are office-…
     bench/screenshots docs/pictures --readme    # those that README.md shows: one window each, small files
 
 It starts a gateway of its own (PostgreSQL and Valkey too) and drives Debian's Chromium.
@@ -8,15 +8,17 @@ It starts a gateway of its own (PostgreSQL and Valkey too) and drives Debian's C
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 import tests.isolation
 from tests import upstream
 from tests.gateway.conftest import catalogue
+from tests.office import Office
 from tests.people import SELLS, People, context
 from tests.services import Servers, running
 
@@ -43,16 +45,22 @@ def main(directory: Path, wanted: set[str]) -> None:
         with upstream.running() as provider, running(servers, catalogue=catalogue(provider.url), env=SELLS) as product:
             for model in ("one-primary", "three-primary", "three-secondary", "three-tertiary"):
                 provider.script(model, spoken(ANSWER))
-            for name, page in pages(People(product), README if is_readme else set()):
+            people = People(product)
+            for name, page in pages(people.pages, README if is_readme else set()):
                 if is_readme:
                     small(page, directory / f"{name}.png")
                 elif not wanted or name.rsplit("-", 2)[0] in wanted:
+                    page.screenshot(path=directory / f"{name}.png", full_page=True)
+            # Its rows would be on the pages before.
+            if not wanted or any(name.startswith(("office-", "docs")) for name in wanted):
+                open_office = partial(Office(people).pages, wanted=wanted)
+                for name, page in pages(open_office, set()):
                     page.screenshot(path=directory / f"{name}.png", full_page=True)
     finally:
         servers.stop()
 
 
-def pages(people: People, only: set[str]) -> Iterator[tuple[str, Page]]:
+def pages(opened: Callable[[BrowserContext], Iterator[tuple[str, Page]]], only: set[str]) -> Iterator[tuple[str, Page]]:
     """By name, device and scheme; `only` are whole names, empty for all."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
@@ -62,7 +70,7 @@ def pages(people: People, only: set[str]) -> Iterator[tuple[str, Page]]:
                 if only and not any(name.endswith(look) for name in only):
                     continue
                 with context(browser, width=width, scheme=scheme) as fresh:
-                    for name, page in people.pages(fresh):
+                    for name, page in opened(fresh):
                         if not only or f"{name}-{look}" in only:
                             yield f"{name}-{look}", page
         browser.close()
