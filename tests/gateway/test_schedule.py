@@ -8,7 +8,7 @@ from django.conf import settings
 
 from accounts.models import Organization
 from billing import ledger
-from billing.models import Generation, Tick, Usage, UsageMark, Wallet
+from billing.models import Generation, Tick, Usage, UsageApp, UsageMark, Wallet
 from gateway.celery import app
 from providers.models import PriceMark
 
@@ -24,7 +24,7 @@ def contents() -> dict[str, list[str]]:
     found = {}
     for model in apps.get_models():
         names = [field.attname for field in model._meta.concrete_fields]
-        if issubclass(model, Usage):
+        if issubclass(model, Usage | UsageApp):
             names.remove("id")
         if model not in MARKS:
             found[model._meta.label] = sorted(map(repr, model._default_manager.values_list(*names)))
