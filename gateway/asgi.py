@@ -44,9 +44,9 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
     """Starts the process's services and stops them after the last request; views find them in `scope["state"]`."""
     await receive()
     process = Process()
+    scope["state"].update(process=process, services=process.services)
     await process.start()
     settle_down()
-    scope["state"].update(process=process, services=process.services)
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await process.stop(SETTLING_S)

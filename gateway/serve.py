@@ -17,7 +17,10 @@ class Server(uvicorn.Server):
     """Tells /readyz that it drains as soon as the signal comes, so that a load balancer looks elsewhere."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.lifespan.state["process"].is_draining = True
+        # Not there yet while it is starting.
+        lifespan = getattr(self, "lifespan", None)
+        if lifespan is not None and (process := lifespan.state.get("process")):
+            process.is_draining = True
         super().handle_exit(sig, frame)
 
 

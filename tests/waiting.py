@@ -8,7 +8,7 @@ T = TypeVar("T")
 PAUSE_S = 0.02
 
 
-def until(holds: Callable[[], T | Literal[False] | None], seconds: float = 5, what: str = "") -> T:
+def until(holds: Callable[[], T | Literal[False] | None], seconds: float = 15, what: str = "") -> T:
     """What it gives as soon as that is something. Fails when it is not in time."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):

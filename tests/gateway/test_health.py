@@ -16,6 +16,7 @@ import pytest
 from tests.gateway.conftest import catalogue
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, text_reply, text_stream
+from tests.waiting import until
 
 GOOD = {"migrated": "ok", "catalogue": "ok", "postgresql": "ok", "redis": "ok"}
 
@@ -106,6 +107,19 @@ def test_a_database_without_tables_is_starting_until_it_is_migrated(own: Servers
         product.manage("migrate", "--verbosity", "0")
         product.import_catalogue(catalogue(provider.url))
         assert wait_for(product, "ok") == (200, {"status": "ok", "checks": GOOD})
+
+
+def test_it_may_be_ended_while_it_is_starting(own: Servers) -> None:
+    product = Product(own, {"DATABASE_URL": own.empty_database()}, web=1, worker=False)
+    product.launch()
+    try:
+        # It waits for migrations.
+        listens = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%%'"
+        until(lambda: product.sql(listens))
+        product.stop()
+        assert "Traceback" not in product.log
+    finally:
+        product.close()
 
 
 def test_an_empty_catalogue_is_starting_until_it_is_filled(own: Servers, provider: Upstream) -> None:
