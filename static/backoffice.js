@@ -51,8 +51,11 @@ function scrolled() {
   }
 }
 
-// After the admin's own scripts, which make some of these fields.
-addEventListener("load", () => name(document));
+// After the admin's own scripts, which make some of these fields when jQuery calls them, be it after the page has loaded.
+addEventListener("load", () => {
+  const all = () => name(document);
+  window.django?.jQuery ? window.django.jQuery(all) : all();
+});
 addEventListener("load", scrolled);
 addEventListener("resize", scrolled);
 document.addEventListener("formset:added", (event) => name(event.target));
