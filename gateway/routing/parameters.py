@@ -1,8 +1,7 @@
 """Which request parameters an endpoint must take, or should."""
 
-from providers.adapters.errors import NULL
 from providers.adapters.openai import LISTED_AS, OPTIONAL, STANDARD
-from providers.canonical import ChatRequest, Request
+from providers.canonical import NULL, ChatRequest, Request
 from providers.snapshot import Endpoint
 
 # What an endpoint takes of which nothing is listed.

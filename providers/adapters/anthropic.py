@@ -28,7 +28,7 @@ from providers.adapters.parts import (
     takes,
 )
 from providers.adapters.reasoning import REASONING, budget, effort, is_off, nearest
-from providers.canonical import CacheControl, ChatRequest, Completion, Message, Part, Request, Tool
+from providers.canonical import NULL, CacheControl, ChatRequest, Completion, Message, Part, Request, Tool
 from providers.snapshot import Endpoint
 
 MAX_TOKENS = 4096
@@ -83,9 +83,7 @@ class Anthropic(Adapter):
 
 
 def as_it_came(request: Request, most: int) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        name: raw for name, raw in request.native.items() if name in NATIVE and bytes(raw) != b"null"
-    }
+    found: dict[str, Any] = {name: raw for name, raw in request.native.items() if name in NATIVE and raw != NULL}
     if "thinking" in found:
         thinking = msgspec.json.decode(found["thinking"], type=Thinking)
         if thinking.budget_tokens is not None and thinking.budget_tokens >= most:

@@ -7,8 +7,9 @@ from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Reader, finish_reason
-from providers.adapters.errors import NULL, UNREADABLE, Detail, decoded, in_stream
+from providers.adapters.errors import UNREADABLE, Detail, decoded, in_stream
 from providers.canonical import (
+    NULL,
     Choice,
     Completion,
     Delta,

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct, structs
 
 from providers.adapters import events, openai_answer
 from providers.adapters.base import Adapter, Call, Reader, new_call_id
-from providers.adapters.errors import NULL, UNREADABLE, Detail, decoded, in_stream, of_detail, raw, said, unreadable
+from providers.adapters.errors import UNREADABLE, Detail, decoded, in_stream, of_detail, raw, said, unreadable
 from providers.adapters.openai_answer import OpenAIStream
 from providers.adapters.parts import (
     encode,
@@ -26,6 +26,7 @@ from providers.adapters.parts import (
     texts_of,
 )
 from providers.canonical import (
+    NULL,
     ChatRequest,
     Choice,
     Completion,

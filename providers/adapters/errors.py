@@ -9,11 +9,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from providers.canonical import Failure
+from providers.canonical import NULL, Failure
 from providers.errors import Kind, UpstreamError
 
 T = TypeVar("T")
-NULL = Raw(b"null")
 RAW_BYTES = 2000
 # What msgspec raises for bytes that are not the JSON expected: broken UTF-8 and deep nesting have errors of their own.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

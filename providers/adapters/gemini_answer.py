@@ -7,7 +7,7 @@ from msgspec import UNSET, Raw
 
 from providers.adapters import events
 from providers.adapters.base import Reader, finish_reason, new_call_id
-from providers.adapters.errors import NULL, UNREADABLE, decoded, in_stream, of_detail, raw, unreadable
+from providers.adapters.errors import UNREADABLE, decoded, in_stream, of_detail, raw, unreadable
 from providers.adapters.gemini_wire import (
     Blob,
     Call,
@@ -22,6 +22,7 @@ from providers.adapters.gemini_wire import (
     WireAnswer,
 )
 from providers.canonical import (
+    NULL,
     Choice,
     ChunkChoice,
     Completion,

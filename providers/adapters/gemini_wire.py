@@ -2,8 +2,8 @@
 
 from msgspec import Raw, Struct
 
-from providers.adapters.errors import NULL, Detail
-from providers.canonical import Details, Usage
+from providers.adapters.errors import Detail
+from providers.canonical import NULL, Details, Usage
 
 EMPTY = Raw(b"{}")
 NO_DETAILS = Details()

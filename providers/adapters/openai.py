@@ -11,10 +11,10 @@ from msgspec import Raw, Struct
 
 from providers.adapters import openai_answer
 from providers.adapters.base import Adapter, Call
-from providers.adapters.errors import NULL, decoded
+from providers.adapters.errors import decoded
 from providers.adapters.openai_answer import OpenAIStream
 from providers.adapters.reasoning import REASONING, budget, effort, is_off, nearest
-from providers.canonical import Completion, EmbeddingRequest, Embeddings, Message, Request
+from providers.canonical import NULL, Completion, EmbeddingRequest, Embeddings, Message, Request
 from providers.quirks import Quirks
 from providers.snapshot import TEXT, Endpoint
 

@@ -6,9 +6,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from providers.adapters.base import Reader, finish_reason, new_call_id
-from providers.adapters.errors import NULL, UNREADABLE, decoded, in_stream, said, unreadable
+from providers.adapters.errors import UNREADABLE, decoded, in_stream, said, unreadable
 from providers.adapters.events import url_citation
 from providers.canonical import (
+    NULL,
     Answer,
     Choice,
     ChunkChoice,

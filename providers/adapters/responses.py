@@ -6,7 +6,6 @@ from typing import Any
 
 from providers.adapters import responses_answer
 from providers.adapters.base import Adapter, Call, unsupported
-from providers.adapters.errors import NULL
 from providers.adapters.openai import OpenAI
 from providers.adapters.parts import (
     details_of,
@@ -20,7 +19,7 @@ from providers.adapters.parts import (
 )
 from providers.adapters.reasoning import REASONING, effort, is_off, nearest
 from providers.adapters.responses_answer import FORMAT, ResponsesStream
-from providers.canonical import ChatRequest, Completion, EmbeddingRequest, Embeddings, Message, Part, Request
+from providers.canonical import NULL, ChatRequest, Completion, EmbeddingRequest, Embeddings, Message, Part, Request
 from providers.snapshot import Endpoint
 
 # What a client of the Responses API may have said that goes on as it came.

@@ -8,8 +8,9 @@ from msgspec import UNSET, Raw, Struct
 
 from providers.adapters import events
 from providers.adapters.base import Reader
-from providers.adapters.errors import NULL, UNREADABLE, Detail, decoded, in_stream, of_detail, raw
+from providers.adapters.errors import UNREADABLE, Detail, decoded, in_stream, of_detail, raw
 from providers.canonical import (
+    NULL,
     Choice,
     ChunkChoice,
     Completion,
