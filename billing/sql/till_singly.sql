@@ -192,8 +192,16 @@ BEGIN
             g.list_charge := item.list;
             g.cost := item.cost;
             g.closed_at := moment;
-            INSERT INTO billing_generation VALUES (g.*)
+            INSERT INTO billing_generation VALUES (g.*) ON CONFLICT DO NOTHING
                 RETURNING jsonb_build_object('status', 'done', 'charge', charge, 'write_off', write_off) INTO result;
+            IF NOT FOUND THEN
+                -- Closed before: an admission of a connection that had died came to it late. Its hold alone ends.
+                result := '{"status": "gone"}';
+                charged := 0;
+                amount := 0;
+                item.list := 0;
+                item.cost := 0;
+            END IF;
             results := results || result;
             IF h.idempotency IS NOT NULL THEN
                 UPDATE billing_idempotency SET closed_at = moment, answer = nullif(item.answer, '')

@@ -444,6 +444,24 @@ async def test_many_holds_of_many_organizations_expire(till: Till, book: Book, c
         book.check(account)
 
 
+async def test_an_admission_that_comes_again_after_its_settlement_costs_nothing_and_holds_up_nobody(
+    till: Till, book: Book, calm: None
+) -> None:
+    account = book.account(1000)
+    asked, other = account.asks(400), account.asks(100)
+    await till.settle(await till.admit(account.organization, asked), used(asked.generation, 70))
+    # As of a connection that had died with it on the way.
+    late, beside = await till.admit(account.organization, asked), await till.admit(account.organization, other)
+    touch(book, late, 50, cost=40)
+    touch(book, beside, 30, cost=20)
+    tick_on(book, 12)
+    assert expire(book) == 1
+    assert (book.generation(asked.generation)["charge"], book.generation(other.generation)["charge"]) == (70, 30)
+    book.check(account)
+    wallet = book.wallet(account)
+    assert (wallet.held, wallet.spent) == (0, 100)
+
+
 def test_a_tick_is_at_least_5_seconds_and_never_more_than_one(book: Book) -> None:
     def tick_after(seconds: int) -> int:
         book.sql("UPDATE billing_tick SET ticked_at = clock_timestamp() - %s * interval '1 second'", (seconds,))
