@@ -16,6 +16,8 @@ function heading(field) {
 }
 
 function part(field) {
+  // A date alone has its own label.
+  if (!field.closest(".datetime")) return "";
   if (field.classList.contains("vDateField")) return "date";
   return field.classList.contains("vTimeField") ? "time" : "";
 }

@@ -63,11 +63,11 @@ def test_every_page_can_be_read_and_is_light_and_still(people: People, chromium:
 
 
 @pytest.mark.timeout(600)
-def test_the_back_office_and_the_api_s_page_can_be_read(people: People, browser: Browser) -> None:
+def test_the_back_office_and_the_api_s_page_can_be_read(people: People, chromium: Browser) -> None:
     """One page of each kind; the others are of the same templates."""
     found: dict[str, list[str]] = {}
     office = Office(people)
-    with context(browser, width=1280, scheme="light") as fresh:
+    with context(chromium, width=1280, scheme="light") as fresh:
         for name, page in office.pages(fresh, OFFICE):
             if problems := [*looks(page)]:
                 found[name] = problems
