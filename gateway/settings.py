@@ -269,8 +269,8 @@ CELERY_BEAT_SCHEDULER = "gateway.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 # What is not in the database yet. There it may be changed (admin, "Periodic tasks"), and stays so.
 CELERY_BEAT_SCHEDULE = {
-    # A little over the 5 s below which the till does not count a tick.
-    "tick": {"task": "billing.tasks.tick", "schedule": 5.2, "options": {"queue": "urgent", "expire_seconds": 5}},
+    # In whole seconds, as the database keeps them; over the 5 s below which the till does not count a tick.
+    "tick": {"task": "billing.tasks.tick", "schedule": 6.0, "options": {"queue": "urgent", "expire_seconds": 5}},
     "post": {"task": "billing.tasks.post", "schedule": 10.0, "options": {"queue": "urgent", "expire_seconds": 10}},
     "expire": {"task": "billing.tasks.expire", "schedule": 60.0, "options": {"expire_seconds": 60}},
     "payments": {"task": "billing.tasks.payments", "schedule": 20.0, "options": {"expire_seconds": 20}},
