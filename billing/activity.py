@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from billing.generations import first_id
 from billing.spending import LONGEST
-from billing.usage import APP, final_before, has_apps_since
+from billing.usage import APP, final_since, has_apps_since
 
 
 class Span(Struct, frozen=True):
@@ -134,8 +134,9 @@ def _sums(organization_id: UUID, span: Span, steps: list[datetime], group: Group
     source = span.source
     if group == Group.APP and not has_apps_since(since):
         source = ""
-    days_end = max(since, final_before("day") or since) if source == "day" else since
-    hours_end = max(days_end, final_before("hour") or days_end) if source else since
+    days_end, hours_end = final_since(since) if source else (since, since)
+    if source == "hour":
+        days_end = since
     by_day = ROLLED_UP.format(at="day::timestamp AT TIME ZONE 'UTC'", source="day") if days_end > since else ""
     by_hour = ROLLED_UP_APPS if group == Group.APP else ROLLED_UP.format(at="hour", source="hour")
     rolled_up = by_day + (by_hour if hours_end > days_end else "")

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from billing.generations import first_id
 from billing.models import Generation, UsageDay, UsageHour
-from billing.usage import final_before
+from billing.usage import final_since
 
 # A generation may have begun long before it closed: its hold expires late when the till was away.
 LONGEST = timedelta(days=1)
@@ -33,8 +33,7 @@ def by_day(organization_id: UUID, *, days: int, keys: Collection[UUID] | None = 
     today = datetime.now(UTC).date()
     first = today - timedelta(days=days - 1)
     start = datetime.combine(first, time(), UTC)
-    days_end = max(start, final_before("day") or start)
-    hours_end = max(days_end, final_before("hour") or days_end)
+    days_end, hours_end = final_since(start)
     charges: dict[date, int] = {}
     for rows in (
         UsageDay.objects.filter(day__gte=first, day__lt=days_end.date()).values_list("day"),

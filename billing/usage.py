@@ -91,12 +91,14 @@ def tokens_by_day(model: str, *, days: int) -> dict[date, int]:
     return dict(rows.annotate(tokens=Sum(F("prompt_tokens") + F("completion_tokens"))))
 
 
-def final_before(period: str) -> datetime | None:
-    """The beginning of the first `hour` or `day` that a roll-up may still change; None before the first."""
+def final_since(start: datetime) -> tuple[datetime, datetime]:
+    """From `start` on, the ends of the days, and of the hours after them, that no roll-up will change any more."""
     mark = UsageMark.objects.first()
     if mark is None:
-        return None
-    return (_hour if period == "hour" else _day)(mark.rolled_up_until - LATE)
+        return start, start
+    settled = mark.rolled_up_until - LATE
+    days = max(start, _day(settled))
+    return days, max(days, _hour(settled))
 
 
 def has_apps_since(moment: datetime) -> bool:
