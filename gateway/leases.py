@@ -144,6 +144,8 @@ def took(line: Line, reply: list[int | bytes], sent_at: float) -> None:
         found = UUID(organization.decode() if isinstance(organization, bytes) else str(organization))
         if found in line.waiting and line.taken < line.leased:
             line.admit(found)
+    # Some may have left while the answer was under way.
+    line.return_excess()
     line.serve()
     line.turn_away()
 

@@ -128,14 +128,18 @@ class Line:
             del self.held[organization]
         if self.limit is None:
             return
-        if self.excess:
-            self.excess -= 1
-            self.leased -= 1
+        self.return_excess()
+        self.serve()
+        if self._idle is None and self.leased > self.taken:
+            self._idle = asyncio.get_running_loop().call_later(LINGER_S, self._give_back)
+
+    def return_excess(self) -> None:
+        """What nobody has, of what is to be given back, is not lent again."""
+        free = min(self.excess, self.leased - self.taken)
+        if free > 0:
+            self.excess -= free
+            self.leased -= free
             self._ask(self, True)
-        else:
-            self.serve()
-            if self._idle is None and self.leased > self.taken:
-                self._idle = asyncio.get_running_loop().call_later(LINGER_S, self._give_back)
 
     def serve(self) -> None:
         """Lets in who is next, one of each organization in turn, as far as there is room."""

@@ -210,6 +210,28 @@ async def test_a_limit_that_is_set_counts_those_that_are_there(servers: Servers)
         assert {(line.taken, line.length) for line in found.slots[0].lines.values()} == {(0, 0)}
 
 
+async def test_who_leaves_while_the_answer_is_under_way_leaves_it_to_the_limit(servers: Servers) -> None:
+    url = servers.new_redis()
+    wide = endpoint("wide")
+    async with cluster(url, wide, size=1) as found, redis.asyncio.Redis.from_url(url) as valkey:
+        there = [await found.slots[0].enter(wide, ALICE) for _ in range(3)]
+        narrow = structs.replace(wide, max_concurrency=2)
+        found.follow(narrow)
+        with pytest.raises(Late):
+            await found.slots[0].enter(wide, BOB, 0.3)
+        await valkey.client_pause(300)
+        # Asks for all three.
+        with pytest.raises(Late):
+            await found.slots[0].enter(wide, BOB, 0.1)
+        there.pop().leave()
+        there.pop().leave()
+        there.append(await found.slots[0].enter(narrow, BOB, 5))
+        with pytest.raises(Late):
+            await found.slots[0].enter(narrow, BOB, 0.5)
+        for slot in there:
+            slot.leave()
+
+
 @pytest.mark.parametrize("none", [{"queue_length": 0}, {"queue_wait_s": 0}])
 async def test_without_a_queue_the_limit_is_used_and_the_rest_is_told_at_once(
     servers: Servers, none: dict[str, int]
