@@ -24,8 +24,7 @@ PRODUCTION = {
 NO_DATABASE = {"DATABASE_URL": "postgresql:///turnpike?host=/nonexistent", **secret_values.generate()}
 PARALLEL = ["-n", "2", "--dist", "loadfile"]
 QUICK = ["-m", "not slow and not thorough", *PARALLEL]
-THOROUGH = ["-m", "not slow", *PARALLEL]
-SLOW = ["-m", "slow and not alone", *PARALLEL]
+TOGETHER = ["-m", "not alone", *PARALLEL]
 ALONE = ["-m", "alone"]
 QUIET = ["-W", "ignore::RuntimeWarning"]
 
@@ -70,7 +69,7 @@ def tests(arguments: Sequence[str]) -> list[Step]:
         return [pytest("pytest", [*QUICK, *chosen])]
     if chosen:
         return [pytest("pytest", chosen)]
-    return [pytest("pytest", THOROUGH), pytest("slow tests", SLOW), pytest("tests that load the machine", ALONE)]
+    return [pytest("pytest", TOGETHER), pytest("tests that load the machine", ALONE)]
 
 
 def pytest(name: str, arguments: Sequence[str]) -> Step:

@@ -12,6 +12,7 @@ from gateway.pages import invitations
 
 class Command(BaseCommand):
     help = "Prints a link by which this e-mail address may sign up; good for a week."
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--email", required=True)

@@ -19,6 +19,7 @@ MAX_USD = Decimal(10**9)
 
 class Command(BaseCommand):
     help = "Prints a new API key for the user's personal organization. Makes the user if there is none."
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--email", required=True)

@@ -16,6 +16,7 @@ from providers.refreshes import propose
 
 class Command(BaseCommand):
     help = "Adds and updates providers, models, endpoints and prices from a YAML file; a bad file changes nothing."
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file")
