@@ -23,6 +23,7 @@ from django.utils.html import format_html
 from accounts import audit
 from accounts.audited import Audited
 from accounts.forms import NewUserForm, UserForm
+from accounts.light import Light
 from accounts.models import AuditEvent, Membership, Organization, User
 from accounts.paging import PER_PAGE, Bounded, IndexedValuesFilter, newest_of, organizations_named, people_named
 
@@ -74,7 +75,7 @@ class UserMembershipInline(OfOrganization, ReadOnly, admin.TabularInline):  # ty
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(Light, DjangoUserAdmin):  # type: ignore[type-arg]
     """Users are deactivated, not deleted: ledger and audit events name them."""
 
     form = UserForm

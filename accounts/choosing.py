@@ -7,8 +7,10 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
+from accounts.light import Light
 
-class Choosing:
+
+class Choosing(Light):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in self.get_autocomplete_fields(request):  # type: ignore[attr-defined]
             site = self.admin_site  # type: ignore[attr-defined]

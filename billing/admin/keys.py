@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.admin import OfOrganization, ReadOnly
+from accounts.light import Light
 from accounts.models import ApiKey
 from accounts.paging import PER_PAGE
 from billing.admin.columns import usd_column
@@ -52,7 +53,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(OfOrganization, admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiKeyAdmin(Light, OfOrganization, admin.ModelAdmin):  # type: ignore[type-arg]
     form = KeyForm
     list_display = (
         *("label", "name", "organization", LIMIT, "limit_reset", USED),

@@ -12,6 +12,7 @@ from django.utils.html import format_html_join
 from accounts import audit
 from accounts.choosing import Choosing
 from accounts.forms import MembershipFormSet
+from accounts.light import Light
 from accounts.models import ApiKey, Membership, Organization
 from accounts.paging import PER_PAGE
 from billing.admin import access, credit
@@ -38,7 +39,7 @@ class MembershipInline(Choosing, admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Organization)
-class OrganizationAdmin(Sheet, admin.ModelAdmin):  # type: ignore[type-arg]
+class OrganizationAdmin(Light, Sheet, admin.ModelAdmin):  # type: ignore[type-arg]
     """Organizations are not deleted: the ledger names them."""
 
     list_display = ("name", BALANCE[3], *BALANCE[:3], "people", "live_keys", "suspended_at", "created_at")

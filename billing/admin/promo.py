@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from accounts.admin import ReadOnly
 from accounts.audited import Audited
+from accounts.light import Light
 from accounts.models import User
 from billing.admin.columns import usd_column
 from billing.forms import UsdField
@@ -67,7 +68,7 @@ class RedemptionInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(PromoCode)
-class PromoCodeAdmin(Audited, admin.ModelAdmin):  # type: ignore[type-arg]
+class PromoCodeAdmin(Light, Audited, admin.ModelAdmin):  # type: ignore[type-arg]
     """Amount and days stay what they were once a code is made: the first to redeem it got no other."""
 
     list_display: Any = (

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
+from accounts.light import Light
 from providers.admin.switches import Switched
 from providers.forms import ModelForm
 from providers.models import Endpoint, Model
@@ -28,7 +29,7 @@ class EndpointInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Model)
-class ModelAdmin(Switched, admin.ModelAdmin):  # type: ignore[type-arg]
+class ModelAdmin(Light, Switched, admin.ModelAdmin):  # type: ignore[type-arg]
     form = ModelForm
     list_display = ("slug", "name", "context_length", "modalities", "endpoints", "is_enabled", "released_at")
     list_filter = ("is_enabled", "tokenizer", "released_at")

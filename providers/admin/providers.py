@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from accounts.audited import Audited
 from accounts.choosing import Choosing
+from accounts.light import Light
 from providers import refusals
 from providers.admin.switches import Drained
 from providers.forms import CredentialForm, ProviderForm
@@ -23,7 +24,7 @@ class CredentialInline(admin.StackedInline):  # type: ignore[type-arg]  # generi
 
 
 @admin.register(Provider)
-class ProviderAdmin(Drained, admin.ModelAdmin):  # type: ignore[type-arg]
+class ProviderAdmin(Light, Drained, admin.ModelAdmin):  # type: ignore[type-arg]
     form = ProviderForm
     list_display = (
         *("slug", "name", "wire", "is_enabled", "is_draining", "weight", "max_concurrency"),

@@ -144,3 +144,23 @@ def test_the_connection_goes_on_after_a_refusal(shared: Product, alice: str, scr
         assert content(
             events(client.post("/chat/completions", json=short, headers={"x-api-key": alice}))
         ) == ANSWER.replace(" ", "")
+
+
+def test_static_files_are_packed_for_whom_takes_that_and_kept(shared: Product) -> None:
+    url = f"{shared.url}/static/turnpike.css"
+    plain = httpx.get(url, headers={"Accept-Encoding": "identity"})
+    packed = [httpx.get(url, headers={"Accept-Encoding": "gzip, br"}) for _ in range(2)]
+    assert "Content-Encoding" not in plain.headers
+    for one in packed:
+        assert one.headers["Content-Encoding"] == "gzip"
+        assert one.content == plain.content
+        assert int(one.headers["Content-Length"]) < len(plain.content) / 3
+        assert one.headers["Content-Type"] == plain.headers["Content-Type"]
+    assert {one.headers["Vary"] for one in (plain, *packed)} == {"Accept-Encoding"}
+    head = httpx.head(url, headers={"Accept-Encoding": "gzip"})
+    assert (head.status_code, head.content) == (200, b"")
+    known = {"Accept-Encoding": "gzip", "If-None-Match": packed[0].headers["ETag"]}
+    assert httpx.get(url, headers=known).status_code == 304
+    part = httpx.get(url, headers={"Accept-Encoding": "gzip", "Range": "bytes=0-9"})
+    assert (part.status_code, part.content) == (206, plain.content[:10])
+    assert httpx.get(f"{shared.url}/static/nothing.css").status_code == 404
