@@ -101,13 +101,13 @@ class Generation(models.Model):
     streamed = models.BooleanField(db_default=False)
     finish_reason = models.CharField(max_length=32, null=True)  # noqa: DJ001  the API tells null from a word
     native_finish_reason = models.CharField(max_length=64, null=True)  # noqa: DJ001
-    latency_ms = models.IntegerField(null=True, help_text="To the first token.")
-    generation_ms = models.IntegerField(null=True, help_text="To the end of the answer.")
+    latency_ms = models.IntegerField("latency (ms)", null=True, help_text="To the first token.")
+    generation_ms = models.IntegerField("generation (ms)", null=True, help_text="To the end of the answer.")
     upstream_id = models.CharField(max_length=200, null=True)  # noqa: DJ001
     attempts = models.JSONField(db_default=models.Value([], output_field=models.JSONField()))
     error = models.CharField(max_length=500, db_default="")
 
-    http_referer = models.CharField(max_length=500, null=True)  # noqa: DJ001
+    http_referer = models.CharField("HTTP referer", max_length=500, null=True)  # noqa: DJ001
     app_title = models.CharField(max_length=200, null=True)  # noqa: DJ001
     user_agent = models.CharField(max_length=500, null=True)  # noqa: DJ001
     session_id = models.CharField(max_length=256, null=True)  # noqa: DJ001

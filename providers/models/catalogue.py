@@ -57,9 +57,14 @@ class Provider(Steered):
     slug = models.CharField(max_length=64, unique=True, validators=[slug])
     name = models.CharField(max_length=100)
     wire = models.CharField(max_length=32, help_text="The wire format it speaks; one adapter a wire.")
-    base_url = models.CharField(max_length=500, help_text="May hold ${VARIABLE}; a missing variable switches it off.")
+    base_url = models.CharField(
+        "base URL", max_length=500, help_text="May hold ${VARIABLE}; a missing variable switches it off."
+    )
     api_key_env = models.CharField(
-        max_length=100, blank=True, help_text="Variable that holds the key; wins over a stored credential."
+        "API key variable",
+        max_length=100,
+        blank=True,
+        help_text="Environment variable that holds the key; wins over a stored credential.",
     )
     is_enabled = models.BooleanField(default=True)
     passthrough = models.BooleanField(default=False, help_text="Send request fields that we do not know.")
@@ -76,9 +81,9 @@ class Provider(Steered):
     retention_days = models.PositiveIntegerField(null=True, blank=True, help_text="0 is zero data retention.")
     headquarters = models.CharField(max_length=2, blank=True, help_text="ISO country code.")
     datacenters = models.JSONField(default=list, blank=True, help_text="ISO country codes.")
-    privacy_policy_url = models.URLField(blank=True)
-    terms_of_service_url = models.URLField(blank=True)
-    status_page_url = models.URLField(blank=True)
+    privacy_policy_url = models.URLField("privacy policy URL", blank=True)
+    terms_of_service_url = models.URLField("terms of service URL", blank=True)
+    status_page_url = models.URLField("status page URL", blank=True)
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -126,7 +131,7 @@ class Model(models.Model):
     output_modalities = models.JSONField(default=list)
     tokenizer = models.CharField(max_length=32, default="Other")
     instruct_type = models.CharField(max_length=32, blank=True)
-    hugging_face_id = models.CharField(max_length=200, blank=True)
+    hugging_face_id = models.CharField("Hugging Face id", max_length=200, blank=True)
     knowledge_cutoff = models.DateField(null=True, blank=True)
     allows_distillation = models.BooleanField(
         null=True, blank=True, help_text="Its author lets others train on what it writes. Unknown counts as no."

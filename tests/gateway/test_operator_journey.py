@@ -102,7 +102,7 @@ def add_provider(page: Page, url: str) -> None:
     fill(page, "Slug:", "newcomer")
     fill(page, "Name:", "Newcomer")
     fill(page, "Max concurrency:", "5")
-    fill(page, "Base url:", url)
+    fill(page, "Base URL:", url)
     fill(page, "Secret:", SECRET)
     save(page)
     page.locator("#result_list").get_by_role("link", name="newcomer").click()
