@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,8 +54,8 @@ class Player:
         self.scripts: dict[str, list[Step]] = {}
         self.seen: list[dict[str, Any]] = []
         self.opened: set[str] = set()
-        # Requests at once, by model, and the most there were.
-        self.busy: Counter[str] = Counter()
+        # Requests at once, by model, and the most there were. Who has left is not counted, seen or not.
+        self.busy: defaultdict[str, set[asyncio.StreamReader]] = defaultdict(set)
         self.peak: Counter[str] = Counter()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,8 +109,9 @@ class Player:
         default = text_stream() if told.get("stream") else [text_reply()]
         steps = self.scripts.get(told["model"], default)
         gone = asyncio.create_task(departure(reader))
-        self.busy[told["model"]] += 1
-        self.peak[told["model"]] = max(self.peak[told["model"]], self.busy[told["model"]])
+        busy = self.busy[told["model"]]
+        busy.add(reader)
+        self.peak[told["model"]] = max(self.peak[told["model"]], sum(not has_left(one) for one in busy))
         try:
             if any("reply" in step for step in steps):
                 await self.reply(steps, gone, writer)
@@ -119,7 +120,7 @@ class Player:
         except ConnectionError:
             pass
         finally:
-            self.busy[told["model"]] -= 1
+            busy.discard(reader)
         if gone.done():
             seen["left_after"] = time.time() - seen["began"]
             seen["left_at"] = time.time()
@@ -168,8 +169,12 @@ class Player:
 
 async def departure(reader: asyncio.StreamReader) -> None:
     """Returns when the client has left. Polls, as a read would take the first byte of its next request."""
-    while not reader.at_eof() and reader.exception() is None:
+    while not has_left(reader):
         await asyncio.sleep(0.005)
+
+
+def has_left(reader: asyncio.StreamReader) -> bool:
+    return reader.at_eof() or reader.exception() is not None
 
 
 def write_part(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -18,11 +18,17 @@ class RoutingPolicy(models.Model):
     organization = models.OneToOneField(
         Organization, models.CASCADE, null=True, blank=True, related_name="routing_policy"
     )
-    api_key = models.OneToOneField(ApiKey, models.CASCADE, null=True, blank=True, related_name="routing_policy")
-    denies_collection = models.BooleanField(
-        default=False, help_text="Only providers that do not train on data and are not known to keep it."
+    api_key = models.OneToOneField(
+        ApiKey, models.CASCADE, verbose_name="API key", null=True, blank=True, related_name="routing_policy"
     )
-    needs_zdr = models.BooleanField(default=False, help_text="Only providers with zero data retention.")
+    denies_collection = models.BooleanField(
+        "denies data collection",
+        default=False,
+        help_text="Only providers that do not train on data and are not known to keep it.",
+    )
+    needs_zdr = models.BooleanField(
+        "needs zero data retention", default=False, help_text="Only providers with zero data retention."
+    )
     allowed_providers = models.JSONField(default=list, blank=True, help_text="Slugs or tags; empty: all.")
     ignored_providers = models.JSONField(default=list, blank=True, help_text="Slugs or tags.")
     sort = models.CharField(max_length=16, choices=Sort.choices, blank=True, help_text="Empty: balanced by price.")

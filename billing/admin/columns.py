@@ -11,11 +11,11 @@ from billing.money import usd
 def usd_column(name: str, *, label: str = "") -> Any:
     """A field or annotation in nano-USD, shown in USD."""
 
-    @admin.display(description=f"{label or name.replace('_', ' ')} $", ordering=name, empty_value="-")
-    def column(row: Model) -> str | None:
+    @admin.display(description=f"{label or name.replace('_', ' ')} $", ordering=name)
+    def column(row: Model) -> str:
         # Of a row that a form only asks for there is none yet.
         amount: int | None = vars(row).get(name)
-        return None if amount is None else usd(amount)
+        return "-" if amount is None else usd(amount)
 
     # The classes of its header and cells are made of it.
     column.__name__ = f"{name}_usd"

@@ -57,6 +57,7 @@ class RoutingForm(forms.ModelForm):  # type: ignore[type-arg]  # generic to the 
     preferences = forms.JSONField(
         label="Default preferences",
         required=False,
+        initial=dict,
         help_text='The provider object of a request, such as {"max_price": {"prompt": 1}}; what a request says wins.',
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
     )

@@ -168,7 +168,9 @@ class Endpoint(Steered):
     )
     quantization = models.CharField(max_length=8, choices=[(q, q) for q in QUANTIZATIONS], default="unknown")
     supported_parameters = models.JSONField(default=list, blank=True)
-    first_token_timeout_s = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: 60 seconds.")
+    first_token_timeout_s = models.PositiveIntegerField(
+        "first token timeout (seconds)", null=True, blank=True, help_text="Empty: 60 seconds."
+    )
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
