@@ -114,8 +114,8 @@ def clients(number: int, **options: Any) -> list[Any]:
     from django.test.client import ClientHandler
 
     from billing.till import Till
-    from gateway.pipeline import Services
     from gateway.process import load
+    from gateway.services import Services
 
     services = Services(Till(settings.DATABASE_URL))
     services.customers = load()

@@ -2,66 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from functools import partial
-from random import Random
-from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
 from accounts.callers import Caller, Callers
-from billing.errors import HoldGone, Refused, Repeated
+from billing.errors import Refused, Repeated
 from billing.holds import Hold
-from billing.till import Till
 from gateway import errors, idempotency
-from gateway.attempts import first_answer
-from gateway.contents import Contents, Transcript
-from gateway.customers import Customers
+from gateway.contents import Transcript
 from gateway.errors import ApiError
 from gateway.funding import admission
 from gateway.generation import Generation, Origin
 from gateway.idempotency import Detached, Mark, Stream
-from gateway.rate_limits import RateLimits
 from gateway.refusals import refused
 from gateway.relay.stream import AnswerStream
+from gateway.relay.whole import whole
 from gateway.routing import told
 from gateway.routing.bounds import size
-from gateway.routing.monitor import Monitor
 from gateway.routing.plan import plan
-from gateway.routing.sessions import Sessions
-from gateway.settlement import ended, progress
+from gateway.services import Services
+from gateway.settlement import progress
 from gateway.skins.base import Skin
-from gateway.slots import Slots
-from providers import upstream
-from providers.canonical import Completion
-from providers.http import UpstreamTransport
 from providers.snapshot import Endpoint
-
-T = TypeVar("T")
-
-
-class Services:
-    """What a process keeps between requests."""
-
-    def __init__(self, till: Till) -> None:
-        self.till = till
-        self.callers = Callers()
-        self.http = UpstreamTransport()
-        self.monitor = Monitor()
-        self.slots = Slots(self.monitor)
-        self.customers = Customers()
-        self.random = Random()
-        self.contents = Contents()
-        self.rate_limits: RateLimits | None = None
-        self.sessions = Sessions()
-        self._running: set[asyncio.Task[Any]] = set()
-
-    def kept_running(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """The loop alone would not keep it from being collected."""
-        task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        return task
 
 
 class Answer(Struct, frozen=True):
@@ -114,7 +77,7 @@ async def carry_out(
     hold.progress = partial(progress, generation)
     try:
         answer = streamed if generation.is_streamed else whole
-        return await answer(services, skin, generation, hold, candidates)
+        return Answer(generation.public_id, await answer(services, skin, generation, hold, candidates))
     except Exception as error:
         services.till.let_go(hold)
         said = errors.of_generation(generation.public_id, error)
@@ -154,7 +117,7 @@ async def admit(services: Services, generation: Generation, candidates: list[End
 
 async def streamed(
     services: Services, skin: Skin, generation: Generation, hold: Hold, candidates: list[Endpoint]
-) -> Answer:
+) -> Stream:
     stream = AnswerStream(
         skin, generation, hold, candidates, http=services.http, slots=services.slots, till=services.till
     )
@@ -163,43 +126,4 @@ async def streamed(
     except BaseException:
         stream.abandon()
         raise
-    return Answer(generation.public_id, Detached(stream, hold) if generation.mark else stream)
-
-
-async def whole(
-    services: Services, skin: Skin, generation: Generation, hold: Hold, candidates: list[Endpoint]
-) -> Answer:
-    async def attempt(endpoint: Endpoint, max_tokens: int) -> Completion:
-        return await upstream.complete(services.http, endpoint, generation.request, max_tokens=max_tokens)
-
-    try:
-        completion = await first_answer(generation, candidates, services.slots, attempt)
-    except ApiError as error:
-        await services.till.settle(hold, ended(generation, "error", error=error.message))
-        raise
-    except BaseException as error:
-        # The client left, or we failed: what the provider may have done is unknown, so nothing is charged.
-        outcome = "cancelled" if isinstance(error, asyncio.CancelledError) else "error"
-        services.till.settle_soon(hold, ended(generation, outcome))
-        raise
-    endpoint = generation.endpoint
-    assert endpoint is not None
-    generation.leave()
-    generation.took(completion)
-    if not hold.is_trusted(asyncio.get_running_loop().time()):
-        services.till.settle_soon(hold, ended(generation, "error", error="out of touch with the till"))
-        raise HoldGone(generation.id)
-    settlement = ended(generation, "ok")
-    try:
-        body = skin.completion(generation, endpoint, completion, settlement.charge)
-    except Exception:
-        # Nobody pays for an answer that cannot be written.
-        generation.transcript = None
-        services.till.settle_soon(hold, ended(generation, "error", error="the answer could not be written"))
-        raise
-    if generation.mark is not None:
-        settlement = structs.replace(settlement, answer=idempotency.sealed(generation.mark, [body]))
-    settled = await services.till.settle(hold, settlement)
-    if settled.charge != settlement.charge:
-        body = skin.completion(generation, endpoint, completion, settled.charge)
-    return Answer(generation.public_id, body)
+    return Detached(stream, hold) if generation.mark else stream

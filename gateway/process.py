@@ -17,10 +17,10 @@ from billing import markups
 from billing.till import Till
 from gateway.customers import Customers
 from gateway.leases import Leases
-from gateway.pipeline import Services
 from gateway.pulse import Pulse
 from gateway.rate_limits import RateLimits
 from gateway.routing import sharing
+from gateway.services import Services
 from providers import loading
 
 logger = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from gateway.api.shapes.messages import MessageAnswer, MessageError, MessageEven
 from gateway.api.shapes.skins import EmbeddingList, ResponseEvent, ResponseObject, TextCompletion
 from gateway.generation import Origin
 from gateway.lean import LeanRequest, StreamResponse
+from gateway.services import Services
 from gateway.skins.base import Skin
 from gateway.skins.chat import Chat
 from gateway.skins.completions import CompletionRequest, Completions
@@ -69,7 +70,7 @@ class InferenceView(APIView):
     @classmethod
     async def admit(cls, scope: Any) -> None:
         """Whether to read a large body at all. Raises ApiError."""
-        services: pipeline.Services = scope["state"]["services"]
+        services: Services = scope["state"]["services"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = [headers.get(name, b"").decode("latin1") for name in (b"authorization", b"x-api-key")]
         await pipeline.authenticate(services.callers, bearer(*given))
@@ -78,7 +79,7 @@ class InferenceView(APIView):
         return self.skin
 
     async def post(self, request: LeanRequest) -> HttpResponseBase:
-        services: pipeline.Services = request.scope["state"]["services"]
+        services: Services = request.scope["state"]["services"]
         token = bearer(request.header(b"authorization"), request.header(b"x-api-key"))
         answer = await pipeline.respond(
             services,

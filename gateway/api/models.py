@@ -28,8 +28,8 @@ from gateway.api.shapes.catalogue import (
     ProviderList,
 )
 from gateway.errors import ApiError
-from gateway.pipeline import Services
 from gateway.routing.monitor import Monitor
+from gateway.services import Services
 from providers.models import Uptime
 from providers.snapshot import Model, Snapshot
 

@@ -10,11 +10,12 @@ import pytest
 from accounts.callers import Caller
 from billing.holds import Hold
 from billing.items import Settle
-from gateway import errors, pipeline
+from gateway import errors
 from gateway.errors import ApiError
 from gateway.generation import Generation, Origin
-from gateway.pipeline import Services
+from gateway.relay import whole as relay
 from gateway.routing.bounds import size
+from gateway.services import Services
 from gateway.skins.chat import Chat
 from providers.adapters import WIRES
 from tests import endpoints
@@ -40,7 +41,7 @@ class Till:
         return settlement
 
 
-async def answered(skin: Chat, till: Till, monkeypatch: pytest.MonkeyPatch) -> pipeline.Answer:
+async def answered(skin: Chat, till: Till, monkeypatch: pytest.MonkeyPatch) -> bytes:
     body = {"model": "acme/m", "messages": [{"role": "user", "content": "Hi"}]}
     request = skin.parse(json.dumps(body).encode())
     generation = Generation(CALLER, request, Origin(), size(request))
@@ -49,10 +50,10 @@ async def answered(skin: Chat, till: Till, monkeypatch: pytest.MonkeyPatch) -> p
         generation.answered(endpoints.endpoint("acme"), 0.0)
         return WIRES["openai"].completion(json.dumps(text_reply()["reply"]).encode())
 
-    monkeypatch.setattr(pipeline, "first_answer", first_answer)
+    monkeypatch.setattr(relay, "first_answer", first_answer)
     services = cast(Services, SimpleNamespace(till=till, slots=None, http=None))
     hold = cast(Hold, SimpleNamespace(is_trusted=lambda now: True))
-    return await pipeline.whole(services, skin, generation, hold, [])
+    return await relay.whole(services, skin, generation, hold, [])
 
 
 async def test_nothing_is_charged_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,8 +66,7 @@ async def test_nothing_is_charged_for_it(monkeypatch: pytest.MonkeyPatch) -> Non
 
 async def test_what_can_be_written_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     till = Till()
-    answer = await answered(Chat(), till, monkeypatch)
-    assert isinstance(answer.body, bytes)
+    assert json.loads(await answered(Chat(), till, monkeypatch))["choices"]
     assert [one.charge > 0 for one in till.settled] == [True]
 
 
