@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views import defaults
 from msgspec import Struct
 from rest_framework import exceptions
@@ -135,7 +136,8 @@ def translate(error: BaseException) -> ApiError:
         case PermissionDenied():
             return ApiError(403, str(error) or "Permission denied.")
         case RequestDataTooBig():
-            return too_large()
+            # Of Django's own paths, whose bodies are forms and settings.
+            return too_large(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         case SuspiciousOperation():
             # Django's word for requests out of proportion, such as thousands of parameters.
             return ApiError(400, "Bad request.")
@@ -177,8 +179,9 @@ def away(error: Exception) -> ApiError:
     return ApiError(503, "Keys and credits cannot be checked at the moment. Try again.", retry_after=5)
 
 
-def too_large() -> ApiError:
-    return ApiError(413, f"The request body is larger than {settings.MAX_BODY_BYTES // 2**20} MiB.")
+def too_large(limit: int) -> ApiError:
+    """`limit` in bytes."""
+    return ApiError(413, f"The request body is larger than {limit // 2**20} MiB.")
 
 
 def internal(error: BaseException) -> ApiError:
@@ -211,8 +214,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    is_large = isinstance(exception, RequestDataTooBig)
     if is_api(request.path):
-        return translate(
-            exception if isinstance(exception, RequestDataTooBig) else ApiError(400, "Bad request.")
-        ).response()
-    return defaults.bad_request(request, exception)
+        return translate(exception if is_large else ApiError(400, "Bad request.")).response()
+    status = 413 if is_large else 400
+    return render(request, f"{status}.html", status=status)

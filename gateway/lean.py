@@ -119,7 +119,7 @@ class LeanHandler(ASGIHandler):
             except Exception as error:
                 raise errors.translate(error) from error
         if declared(scope) > settings.MAX_BODY_BYTES:
-            raise errors.too_large()
+            raise errors.too_large(settings.MAX_BODY_BYTES)
 
     async def send(self, scope: HTTPScope, response: HttpResponseBase, send: ASGISendCallable) -> None:
         if isinstance(response, HttpResponse) and len(response.content) >= LEAST_GZIP_BYTES:
@@ -154,7 +154,7 @@ async def read(receive: ASGIReceiveCallable, limit: int) -> bytes:
     if message["type"] == "http.request" and not message["more_body"]:
         whole = message["body"]
         if len(whole) > limit:
-            raise errors.too_large()
+            raise errors.too_large(limit)
         return whole
     parts = []
     size = 0
@@ -162,7 +162,7 @@ async def read(receive: ASGIReceiveCallable, limit: int) -> bytes:
         parts.append(message["body"])
         size += len(message["body"])
         if size > limit:
-            raise errors.too_large()
+            raise errors.too_large(limit)
         if not message["more_body"]:
             return b"".join(parts)
         message = await receive()

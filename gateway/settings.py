@@ -205,6 +205,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 MAX_BODY_BYTES = 32 * 1024 * 1024
+# Of what is not inference: forms (the largest is the review of a catalogue file) and settings.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 3000
 
 # Static files
 STATIC_URL = "static/"

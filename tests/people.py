@@ -169,7 +169,7 @@ MEMBER = {
 # Credit is sold; nothing is asked of Stripe before somebody buys.
 SELLS = {"STRIPE_SECRET_KEY": "sk_test_of_nobody", "STRIPE_WEBHOOK_SECRET": "whsec_of_nobody"}
 # What a request cannot be made to fail into, and what nobody pays for.
-BROKEN = ("429.html", "500.html", "503.html", "pages/playground_closed.html")
+BROKEN = ("400.html", "413.html", "429.html", "500.html", "503.html", "pages/playground_closed.html")
 
 
 class People:

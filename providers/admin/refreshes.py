@@ -20,6 +20,8 @@ from providers.refreshes import Moved
 
 # Of a file with thousands of models.
 MOST_BYTES = 10 * 2**20
+# Each is a field of the form (DATA_UPLOAD_MAX_NUMBER_FIELDS); the next come when these are decided.
+MOST_AT_ONCE = 2000
 ROWS = ("provider", "model", "endpoint", "price")
 EXPORTING = tuple(f"providers.view_{name}" for name in ROWS)
 IMPORTING = tuple(f"providers.{verb}_{name}" for name in ROWS for verb in ("add", "change"))
@@ -95,10 +97,11 @@ def decide(request: HttpRequest, refresh: Refresh) -> HttpResponse:
 
 
 def review(request: HttpRequest, refresh: Refresh) -> HttpResponse:
-    changes, problems = [], []
+    changes, problems, count = [], [], 0
     if refresh.state == Refresh.State.OPEN:
         try:
-            changes = [refreshes.said(change) for change in refreshes.open_changes(refresh)]
+            found = refreshes.open_changes(refresh)
+            count, changes = len(found), [refreshes.said(change) for change in found[:MOST_AT_ONCE]]
         except BadCatalogue as bad:
             problems = lines_of(refresh.source, bad)
     context = {
@@ -107,6 +110,7 @@ def review(request: HttpRequest, refresh: Refresh) -> HttpResponse:
         "opts": Refresh._meta,
         "refresh": refresh,
         "changes": changes,
+        "count": count,
         "problems": problems,
         "decided": refresh.decided,
         "may_decide": request.user.has_perms(IMPORTING),

@@ -128,6 +128,12 @@ def test_a_limit_is_kept_to_the_nano_dollar(product: Product, api: httpx.Client,
     assert nano is None or Decimal(data["limit"]) * 10**9 == nano
 
 
+def test_a_body_out_of_proportion_is_refused(api: httpx.Client) -> None:
+    response = api.post("/keys", json={"name": "x" * 3_000_000})
+    assert response.status_code == 413
+    assert response.json()["error"]["message"] == "The request body is larger than 2 MiB."
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

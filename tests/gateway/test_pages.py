@@ -125,6 +125,19 @@ def test_what_is_not_there_is_a_404_page(client: Client, path: str) -> None:
     assert "Not found" in response.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("form", "status", "said"),
+    [
+        ({"login": "a" * 3_000_000}, 413, "What was sent is larger than this page takes."),
+        ({f"field-{n}": "" for n in range(3100)}, 400, "Your browser sent something that this server does not take."),
+    ],
+)
+def test_a_form_out_of_proportion_gets_a_page(client: Client, form: dict[str, str], status: int, said: str) -> None:
+    response = client.post("/login", form)
+    assert response.status_code == status
+    assert said in response.content.decode()
+
+
 def test_pages_allow_no_inline_script_or_style(client: Client) -> None:
     policy = client.get("/")["Content-Security-Policy"]
     assert "default-src 'none'" in policy

@@ -287,3 +287,17 @@ def test_rejected_changes_do_not_come_back_by_themselves(root: Client) -> None:
     decide(root, refresh, "reject", marks["price changed acme/large at acme"])
     refresh.refresh_from_db()
     assert marks["price changed acme/large at acme"] not in {one.mark for one in refreshes.open_changes(refresh)}
+
+
+def test_thousands_of_changes_are_decided_in_turns(root: Client) -> None:
+    rows = "".join(
+        f"  - {{slug: beta/m{n}, name: M, context_length: 8192, input_modalities: [text], output_modalities: [text],\n"
+        f'     endpoints: [{{provider: acme, upstream_model: m{n}, prices: {{prompt: "0", completion: "0"}}}}]}}\n'
+        for n in range(700)
+    )
+    refresh, first = proposed(root, BEFORE + rows)
+    assert "2100 changes to decide on, the first 2000 of them here" in root.get(page_of(refresh)).content.decode()
+    decide(root, refresh, "accept", *first.values())
+    decide(root, refresh, "accept", *marks_of(root, refresh).values())
+    refresh.refresh_from_db()
+    assert (refresh.state, Price.objects.filter(endpoint__model__slug__startswith="beta/").count()) == ("closed", 700)
