@@ -27,7 +27,7 @@ def catalogue(url: str, limit: str = f"max_concurrency: {LIMIT}") -> str:
     endpoint = 'max_completion_tokens: 64, prices: {prompt: "0", completion: "0"}'
     return f"""
 providers:
-  - {{slug: narrow, name: Narrow, wire: openai, base_url: "{url}", {limit}}}
+  - {{slug: narrow, name: Narrow, wire: openai, base_url: "{url}", queue_wait_s: 60, {limit}}}
   - {{slug: single, name: Single, wire: openai, base_url: "{url}", max_concurrency: 1}}
   - {{slug: unqueued, name: Unqueued, wire: openai, base_url: "{url}", max_concurrency: 1, queue_length: 0}}
   - {{slug: wide, name: Wide, wire: openai, base_url: "{url}"}}
