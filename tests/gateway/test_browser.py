@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browsing import page_of
 from tests.gateway.conftest import catalogue
@@ -63,15 +63,15 @@ def test_from_sign_up_to_a_first_completion(
     page.get_by_role("link", name="Look at it").click()
     page.get_by_role("heading", name="Attempts").wait_for()
     page.get_by_role("link", name="Dashboard").click()
-    shown = page.locator("main").inner_text()
-    assert f"${Decimal(CREDIT) - cost:f}" in shown
-    assert f"${cost:f}" in shown
+    main = page.get_by_role("main")
+    expect(main).to_contain_text(f"${Decimal(CREDIT) - cost:f}")
+    expect(main).to_contain_text(f"${cost:f}")
 
     page.get_by_role("link", name="acme/one").first.click()
     page.get_by_role("heading", name="Attempts").wait_for()
-    assert f"${cost:f}" in page.locator("main").inner_text()
+    expect(main).to_contain_text(f"${cost:f}")
     page.get_by_role("link", name="Credits").click()
-    assert f"-${cost:f}" in page.locator("main").inner_text()
+    expect(main).to_contain_text(f"-${cost:f}")
 
 
 def run(curl: str) -> Decimal:
@@ -128,12 +128,12 @@ def test_a_chat_with_two_models_is_paid_by_the_organization(gateway: Product, sc
     # Kept in the browser, and nowhere else; its key is not among people's keys.
     page.reload()
     mine = page.locator("#columns").get_by_text("Hello <b>there</b>")
-    assert mine.count() == 2
+    expect(mine).to_have_count(2)
     page.get_by_role("button", name="New chat").click()
-    assert mine.count() == 0
+    expect(mine).to_have_count(0)
     page.get_by_text("Earlier chats").click()
     page.get_by_role("button", name="Hello <b>there</b>").click()
-    assert mine.count() == 2
+    expect(mine).to_have_count(2)
     # A model's page opens a chat with that model.
     page.goto(f"{gateway.url}/models/acme/other")
     page.get_by_role("link", name="Chat with it").click()

@@ -77,6 +77,7 @@ def go(page: Page, section: str) -> Page:
     """By the first page's own links."""
     home(page)
     page.locator("#content-main tr").get_by_role("link", name=section, exact=True).click()
+    expect(page.locator("#changelist")).to_be_visible()
     return page
 
 
