@@ -8,6 +8,8 @@ const button = (name) => root.querySelector(`[data-do=${name}]`);
 const STORE = root.dataset.store;
 const chats = earlier(STORE);
 const MOST_MODELS = 4;
+// Who is this close to the end of the page reads along; who has scrolled up is left there.
+const NEAR_PX = 100;
 const NUMBERS = ["temperature", "top_p", "max_tokens", "seed"];
 const fresh = () => ({ system: "", parameters: {}, models: [{ slug: root.dataset.first, messages: [] }] });
 
@@ -42,9 +44,15 @@ const element = (tag, classes, text = "") => {
 
 function draw() {
   const columns = at("columns");
+  const isRead = running.length && isAtEnd();
   columns.replaceChildren(...state.models.map(column));
-  columns.className = `mt-6 grid min-h-28 grid-cols-[minmax(0,1fr)] gap-4 ${["", "", "lg:grid-cols-2", "lg:grid-cols-3", "lg:grid-cols-4"][state.models.length]}`;
+  columns.className = `mt-6 grid flex-1 content-start grid-cols-[minmax(0,1fr)] gap-4 ${["", "", "lg:grid-cols-2", "lg:grid-cols-3", "lg:grid-cols-4"][state.models.length]}`;
+  if (isRead) toEnd();
 }
+
+const page = document.scrollingElement;
+const isAtEnd = () => page.scrollHeight - page.scrollTop - page.clientHeight < NEAR_PX;
+const toEnd = () => (page.scrollTop = page.scrollHeight);
 
 function column(model) {
   const panel = element("section", "panel flex min-w-0 flex-col");
@@ -189,7 +197,9 @@ async function send(event) {
   for (const model of state.models) model.messages.push({ role: "user", content });
   running = state.models.map(() => new AbortController());
   busy(true);
-  await Promise.all(state.models.map((model, number) => answer(model, running[number])));
+  const answers = state.models.map((model, number) => answer(model, running[number]));
+  toEnd();
+  await Promise.all(answers);
   running = [];
   busy(false);
   at("said").textContent = "The answer is complete.";
@@ -269,6 +279,7 @@ const doing = {
   code() {
     at("as-code").hidden = !at("as-code").hidden;
     code();
+    at("as-code").scrollIntoView({ block: "nearest" });
   },
 };
 

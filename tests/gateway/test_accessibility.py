@@ -11,7 +11,7 @@ from tests.gateway.conftest import catalogue
 from tests.office import Office
 from tests.people import SELLS, People, context
 from tests.services import Servers, running
-from tests.upstream import Upstream
+from tests.upstream import Step, Upstream, chunk
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,10 @@ def people(servers: Servers, provider: Upstream) -> Iterator[People]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_can_be_read_and_is_light_and_still(people: People, chromium: Browser, width: int) -> None:
+def test_every_page_can_be_read_and_is_light_and_still(
+    people: People, script: Upstream, chromium: Browser, width: int
+) -> None:
+    script.script("one-primary", long_answer())
     found: dict[str, Any] = {}
     with context(chromium, width=width, scheme="light") as fresh:
         weigh = scales(fresh)
@@ -75,6 +78,17 @@ def test_the_back_office_and_the_api_s_page_can_be_read(people: People, chromium
             if problems := [*misfits(page, 0 if name == "docs" else weight), *looks(page)]:
                 found[name] = problems
     assert found == {}
+
+
+def long_answer() -> list[Step]:
+    """Longer than a window, and so slow that browsers no longer take what moves for the effect of a key."""
+    lines = [chunk({"content": f"And {number} is one more.\n"}) for number in range(60)]
+    return [
+        {"sleep": 0.7},
+        *(step for line in lines for step in (line, {"sleep": 0.01})),
+        chunk({}, "stop"),
+        {"done": True},
+    ]
 
 
 def looks(page: Page) -> Iterator[str]:
