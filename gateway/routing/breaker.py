@@ -19,6 +19,8 @@ from providers.errors import FAULTS, Kind, UpstreamError
 # Of the last 10 seconds, over all processes: so many faults, and no fewer than successes.
 OPENS_AT = 3
 OPENS_WITHIN_S = 10.0
+# What is told of an endpoint so soon after it came back happened before: processes tell each other once a second.
+SETTLES_S = 3.0
 # In this process alone, without a success in between: need not wait for what the others saw.
 STREAK = 5
 PAUSE_S = 5.0
@@ -57,6 +59,7 @@ class Breakers:
         self._streaks: dict[UUID, int] = {}
         self._learned: dict[UUID, float] = {}
         self._closed: dict[UUID, float] = {}
+        self._settled: dict[UUID, float] = {}
         self._trials: dict[UUID, float] = {}
 
     # What the router asks
@@ -73,7 +76,7 @@ class Breakers:
         if endpoint in self.all:
             # The one request that tries it is to find it at its place.
             return endpoint not in self._trials
-        successes, faults = self._sum(endpoint, OUTAGE_S)
+        successes, faults = self._sum(endpoint, time.monotonic() - OUTAGE_S)
         return faults > 0 and faults * OUTAGE_SHARE >= successes + faults
 
     # What attempts tell
@@ -119,7 +122,7 @@ class Breakers:
             if endpoint in self.exempt or not (change.successes or change.faults):
                 continue
             self._recent.setdefault(endpoint, deque()).append((now, change))
-            successes, faults = self._sum(endpoint, OPENS_WITHIN_S)
+            successes, faults = self._sum(endpoint, max(now - OPENS_WITHIN_S, self._settled.get(endpoint, 0)))
             if change.faults and faults >= OPENS_AT and faults >= successes and endpoint not in self.all:
                 self._open(endpoint, PAUSE_S, f"{faults} of {successes + faults} requests failed")
         for endpoint in list(self._recent):
@@ -130,11 +133,18 @@ class Breakers:
         for endpoint in self.all.keys() - told.keys() - self.unsent.keys():
             # Another process has closed it.
             del self.all[endpoint]
+            self._settled[endpoint] = time.monotonic() + SETTLES_S
             self._changed(endpoint)
         for endpoint, breaker in told.items():
             if endpoint in self.unsent or endpoint in self.exempt:
                 continue
-            if breaker.opened_at <= self._closed.get(endpoint, 0) or self.all.get(endpoint) == breaker:
+            if breaker.opened_at <= self._closed.get(endpoint, 0):
+                if time.monotonic() < self._settled.get(endpoint, 0):
+                    # Who tells it did not know yet that it is back.
+                    self.unsent[endpoint] = None
+                    self._changed(endpoint)
+                continue
+            if self.all.get(endpoint) == breaker:
                 continue
             self.all[endpoint] = breaker
             self._learned[endpoint] = time.monotonic()
@@ -180,6 +190,7 @@ class Breakers:
 
     def _close(self, endpoint: UUID, *, keep_streak: bool = False) -> None:
         self._closed[endpoint] = time.time()
+        self._settled[endpoint] = time.monotonic() + SETTLES_S
         self._trials.pop(endpoint, None)
         self._learned.pop(endpoint, None)
         if not keep_streak:
@@ -193,8 +204,7 @@ class Breakers:
         self._learned[endpoint] = time.monotonic()
         self._changed(endpoint)
 
-    def _sum(self, endpoint: UUID, within: float) -> tuple[int, int]:
-        since = time.monotonic() - within
+    def _sum(self, endpoint: UUID, since: float) -> tuple[int, int]:
         found = [change for at, change in self._recent.get(endpoint, ()) if at > since]
         return sum(change.successes for change in found), sum(change.faults for change in found)
 

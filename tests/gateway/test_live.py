@@ -21,7 +21,7 @@ CITY = {
 }
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": CITY}}]
 # Each test has a model and two providers of its own.
-NAMES = ("numbers", "failing", "alone", "limited", "unhinted", "fault", "broken", "refused", "tools")
+NAMES = ("numbers", "failing", "alone", "late", "limited", "unhinted", "fault", "broken", "refused", "tools")
 
 
 def catalogue(url: str, refused: str = "sk-refused-secret-key") -> str:
@@ -146,6 +146,20 @@ def test_an_endpoint_that_is_left_alone_answers_who_asks_for_no_other_and_is_bac
     live.upstream.reset()
     assert live.ask(live.first).status_code == 200
     live.wait(lambda found: found["status"] != -2, within=30)
+
+
+@pytest.mark.parametrize("live", ["late"], indirect=True)
+def test_an_endpoint_that_came_back_is_not_left_alone_for_faults_told_late(live: Live) -> None:
+    """Each process saw some. Nobody asks afterwards, so that it would be left alone until the end."""
+    for _ in range(3):
+        live.upstream.script(live.model, failure(500))
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: live.ask(), range(12)))
+        live.wait(lambda found: found["status"] == -2)
+        live.upstream.reset()
+        assert live.ask(live.first).status_code == 200
+        time.sleep(2.5)
+        live.wait(lambda found: found["status"] != -2)
 
 
 @pytest.mark.parametrize("live", ["limited"], indirect=True)
