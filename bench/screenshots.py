@@ -85,6 +85,7 @@ def spoken(text: str) -> list[upstream.Step]:
 
 
 def small(page: Page, file: Path) -> None:
+    page.evaluate("scrollTo(0, 0)")
     if "/models/" in page.url:
         page.get_by_role("heading", name="How they do").evaluate("(one) => one.scrollIntoView()")
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
