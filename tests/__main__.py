@@ -22,7 +22,8 @@ PRODUCTION = {
 }
 # makemigrations looks for a database and warns where it finds none; which one must not depend on the machine.
 NO_DATABASE = {"DATABASE_URL": "postgresql:///turnpike?host=/nonexistent", **secret_values.generate()}
-PARALLEL = ["-n", "2", "--dist", "loadfile"]
+# Files in the order of tests/conftest.py, not those with most tests first.
+PARALLEL = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 QUICK = ["-m", "not slow and not thorough", *PARALLEL]
 TOGETHER = ["-m", "not alone", *PARALLEL]
 ALONE = ["-m", "alone"]

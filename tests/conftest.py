@@ -18,6 +18,13 @@ from tests.mailbox import Mailbox
 from tests.services import TEMPLATE, Product, Servers, running
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first: at the end none of the processes is alone with one."""
+    long = {item.path for item in items if any(map(item.get_closest_marker, ("slow", "thorough")))}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     servers = Servers(isolation.DIRECTORY)
