@@ -108,7 +108,8 @@ class Line:
         self._join(organization, turn)
         self._ask(self, organization not in self.held)
         try:
-            await asyncio.wait_for(turn, patience)
+            async with asyncio.timeout(patience):
+                await turn
         except TimeoutError:
             # Its turn may have come in the same moment.
             if not is_let_in(turn):
@@ -152,15 +153,16 @@ class Line:
             self._drop(self._longest())
 
     def admit(self, organization: UUID) -> None:
-        """The first of this organization goes in."""
+        """The first of this organization goes in, unless it gave up a moment ago."""
         turn = self.waiting[organization].popleft()
         if self.waiting[organization]:
             self.waiting.move_to_end(organization)
         else:
             del self.waiting[organization]
         self.length -= 1
-        self.take(organization)
-        turn.set_result(None)
+        if not turn.done():
+            self.take(organization)
+            turn.set_result(None)
 
     def newcomers(self) -> list[UUID]:
         """Organizations that wait here and have nothing here."""
@@ -214,7 +216,8 @@ class Line:
         if not turns:
             del self.waiting[organization]
         self.length -= 1
-        turn.set_exception(Full(self.name))
+        if not turn.done():
+            turn.set_exception(Full(self.name))
 
 
 class Slots:

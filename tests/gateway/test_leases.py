@@ -147,6 +147,34 @@ async def test_who_gives_up_leaves_no_trace(servers: Servers) -> None:
             assert (line.taken, line.length, dict(line.held), dict(line.waiting)) == (0, 0, {}, {})
 
 
+async def test_who_gives_up_in_the_moment_of_their_turn_leaves_it_to_the_next(servers: Servers) -> None:
+    single = limited("single", max_concurrency=1)
+    async with cluster(servers.new_redis(), single, size=1) as found:
+        slot = await found.slots[0].enter(single, ALICE)
+        tasks = [asyncio.create_task(found.request(0, ALICE, single)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        tasks[0].cancel()
+        slot.leave()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in ended] == [asyncio.CancelledError, type(None), type(None)]
+        line = found.slots[0].lines["single"]
+        assert (found.peak, line.taken, line.length, dict(line.held)) == (1, 0, 0, {})
+
+
+async def test_who_gives_up_in_the_moment_of_giving_way_makes_room(servers: Servers) -> None:
+    single = limited("single", max_concurrency=1, queue_length=2)
+    async with cluster(servers.new_redis(), single, size=1) as found:
+        slot = await found.slots[0].enter(single, ALICE)
+        tasks = [asyncio.create_task(found.request(0, ALICE, single)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        tasks[1].cancel()
+        tasks.append(asyncio.create_task(found.request(0, BOB, single)))
+        asyncio.get_running_loop().call_later(0.1, slot.leave)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in ended] == [type(None), asyncio.CancelledError, type(None)]
+        assert (found.done[ALICE], found.done[BOB]) == (1, 1)
+
+
 async def test_a_full_queue_makes_room_for_another_organization(servers: Servers) -> None:
     single = limited("single", max_concurrency=1)
     async with cluster(servers.new_redis(), single, size=1) as found:
