@@ -52,8 +52,9 @@ class Transcript:
         self._reasoning: list[str] = []
 
     def took(self, completion: Completion) -> None:
-        message = completion.choices[0].message
-        self.saw(message.content, message.reasoning)
+        # Embeddings have no choices.
+        for choice in completion.choices[:1]:
+            self.saw(choice.message.content, choice.message.reasoning)
 
     def saw(self, content: str | UnsetType | None, reasoning: str | UnsetType | None) -> None:
         if content:
@@ -64,6 +65,9 @@ class Transcript:
     def end(self, error: str) -> None:
         fields = self._request.fields
         asked = {name: fields[name] for name in ("prompt", "messages") if name in fields}
+        if self._request.embedding is not None:
+            # The reference has no other word for it.
+            asked["prompt"] = fields["input"]
         told = {"completion": "".join(self._completion), "reasoning": "".join(self._reasoning) or None}
         whole: dict[str, object] = {"input": asked, "output": told}
         if error:

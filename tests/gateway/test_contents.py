@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from tests.gateway.test_text_and_vectors import VECTORS, vectors
 from tests.services import Product
 from tests.upstream import Upstream, failure
 
@@ -65,6 +66,17 @@ def test_a_failure_is_kept_with_its_error(script: Upstream, keeper: httpx.Client
     kept = content(keeper, asked(keeper)).json()["data"]
     assert kept["output"]["completion"] == ""
     assert kept["error"]["message"]
+
+
+def test_embeddings_have_an_input_only(script: Upstream, keeper: httpx.Client) -> None:
+    script.script("vectors-primary", vectors())
+    answer = keeper.post("/embeddings", json=VECTORS)
+    assert (answer.status_code, answer.json()["usage"]["cost"]) == (200, 0.001)
+    generation = answer.headers["X-Generation-Id"]
+    kept = content(keeper, generation).json()["data"]
+    assert kept == {"input": {"prompt": VECTORS["input"]}, "output": {"completion": "", "reasoning": None}}
+    charged = keeper.get("/generation", params={"id": generation}).json()["data"]
+    assert charged["total_cost"] == 0.001
 
 
 def test_others_see_nothing_of_it(script: Upstream, keeper: httpx.Client, api: httpx.Client) -> None:
