@@ -16,7 +16,7 @@ from django.utils import timezone
 from billing.payments import amounts, client
 from billing.payments.client import Intent
 from billing.payments.errors import Away, Declined, Mismatch, PaymentError
-from billing.payments.fulfilment import close, note_mismatch, settle, settle_intent
+from billing.payments.fulfilment import close, note_mismatch, settle_intent
 from billing.payments.models import CURRENCY, LEFT, NANO_PER_CENT, BillingProfile, TopUp
 
 logger = logging.getLogger(__name__)
@@ -26,11 +26,7 @@ LOCK_CLASS = 7_301
 
 
 def due() -> QuerySet[BillingProfile]:
-    # Suspended organizations buy nothing.
-    can_pay = BillingProfile.objects.filter(is_automatic=True, organization__suspended_at=None).exclude(
-        payment_method=""
-    )
-    rested = can_pay.filter(Q(retry_at=None) | Q(retry_at__lte=timezone.now()))
+    rested = _switched_on().exclude(payment_method="").filter(Q(retry_at=None) | Q(retry_at__lte=timezone.now()))
     return rested.annotate(left=LEFT).filter(left__lt=F("threshold_cents") * NANO_PER_CENT)
 
 
@@ -45,6 +41,11 @@ def run() -> None:
                 except Exception:
                     # The others must not wait for this one.
                     logger.exception("the automatic top-up of %s broke off", organization_id)
+
+
+def _switched_on() -> QuerySet[BillingProfile]:
+    # Suspended organizations buy nothing.
+    return BillingProfile.objects.filter(is_automatic=True, organization__suspended_at=None)
 
 
 def _pending() -> QuerySet[TopUp]:
@@ -96,9 +97,13 @@ def _go_on(top_up: TopUp, profile: BillingProfile) -> None:
                 _note(top_up, intent)
                 return
     if top_up.stripe_intent:
-        settle(top_up)
-    else:
+        _note(top_up, client.intent(top_up.stripe_intent))
+    elif _switched_on().filter(pk=profile.pk).exists():
         _charge(top_up, profile)
+    else:
+        # No failure of the card's, so no mail and no wait. Should a request still be on its way to Stripe and be paid,
+        # the event about it credits it.
+        _pending().filter(pk=top_up.pk).update(status=TopUp.Status.FAILED, error="Switched off before it was paid.")
 
 
 def _charge(top_up: TopUp, profile: BillingProfile) -> None:
@@ -124,12 +129,11 @@ def _charge(top_up: TopUp, profile: BillingProfile) -> None:
 
 def _note(top_up: TopUp, intent: Intent) -> None:
     TopUp.objects.filter(pk=top_up.pk).update(stripe_intent=intent.id)
+    settle_intent(top_up, intent)
     if intent.status in ("requires_action", "requires_confirmation"):
         # Nobody is there to confirm it.
         client.cancel_intent(intent.id)
         close(top_up, TopUp.Status.FAILED, "The bank asks the card's owner to confirm each payment.")
-        return
-    settle_intent(top_up, intent)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from django.core import mail
@@ -10,11 +10,13 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
+from accounts import organizations
 from accounts.models import Membership, Organization, User
 from billing import tasks
 from billing.models import Wallet
-from billing.payments import automatic
+from billing.payments import automatic, client
 from billing.payments.automatic import LOCK_CLASS
+from billing.payments.errors import Away
 from billing.payments.models import NANO_PER_CENT, BillingProfile, TopUp
 from billing.payments.profiles import remember_card
 from tests.payments.conftest import browser_of, credit_cents, send
@@ -160,6 +162,70 @@ def test_a_bank_that_asks_the_owner_is_a_failure(stripe: Stripe, profile: Billin
     top_up = TopUp.objects.get()
     assert (top_up.status, "confirm each payment" in top_up.error) == ("failed", True)
     assert stripe.rows["payment_intents"][top_up.stripe_intent or ""]["status"] == "canceled"
+
+
+def test_one_that_could_not_be_given_up_at_once_is_later(
+    stripe: Stripe, profile: BillingProfile, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    """The bank asks the owner, and Stripe does not answer when the intent is cancelled, or the worker dies before."""
+    Wallet.objects.for_organization(profile.organization)
+    use(stripe, profile, "pm_asks")
+    with monkeypatch.context() as patched, django_capture_on_commit_callbacks(execute=True):
+        patched.setattr(client, "cancel_intent", away)
+        automatic.run()
+    top_up = TopUp.objects.get()
+    assert (top_up.status, len(mail.outbox)) == ("pending", 0)
+    for _ in range(2):
+        with django_capture_on_commit_callbacks(execute=True):
+            automatic.run()
+    top_up = TopUp.objects.get()
+    assert (top_up.status, "confirm each payment" in top_up.error) == ("failed", True)
+    assert stripe.rows["payment_intents"][top_up.stripe_intent or ""]["status"] == "canceled"
+    assert len(mail.outbox) == 1
+
+
+def away(*args: Any, **more: Any) -> NoReturn:
+    raise Away("no answer")
+
+
+@pytest.mark.parametrize("is_suspended", [False, True])
+def test_switched_off_before_stripe_heard_of_it(
+    stripe: Stripe,
+    profile: BillingProfile,
+    is_suspended: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    Wallet.objects.for_organization(profile.organization)
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "create_intent", away)
+        automatic.run()
+    if is_suspended:
+        organizations.suspend(profile.organization, "test")
+    else:
+        BillingProfile.objects.update(is_automatic=False)
+    with django_capture_on_commit_callbacks(execute=True):
+        automatic.run()
+    top_up = TopUp.objects.get()
+    assert (top_up.status, stripe.count("/v1/payment_intents"), len(mail.outbox)) == ("failed", 0, 0)
+    profile.refresh_from_db()
+    assert (profile.failures, profile.retry_at) == (0, None)
+    # The request was on its way all the same.
+    intent = stripe.put(
+        "payment_intents", id="pi_late", status="succeeded", amount=top_up.total_cents, currency="usd",
+        customer=profile.stripe_customer, metadata={"top_up": str(top_up.pk)},
+    )  # fmt: skip
+    send(stripe.event("payment_intent.succeeded", intent))
+    assert credit_cents(profile.organization) == 2500
+
+
+def test_switched_off_after_stripe_charged_it_is_credited(stripe: Stripe, profile: BillingProfile) -> None:
+    Wallet.objects.for_organization(profile.organization)
+    stripe.fail("/v1/payment_intents", 0, 0, 0)
+    automatic.run()
+    BillingProfile.objects.update(is_automatic=False)
+    automatic.run()
+    assert credit_cents(profile.organization) == 2500
 
 
 def test_answers_that_are_lost_charge_once(stripe: Stripe, profile: BillingProfile) -> None:
