@@ -13,10 +13,12 @@ TAKEN = frozenset({"needs_response", "under_review", "lost"})
 ENDS = {"won": Dispute.Status.WON, "lost": Dispute.Status.LOST}
 
 
-def reconcile(top_up: TopUp, found: client.Dispute) -> str:
+def reconcile(top_up: TopUp, stripe_dispute: str) -> str:
     """Brings our row to what Stripe says of the dispute now. Returns what was done."""
     with transaction.atomic():
         row = TopUp.objects.locked(top_up.pk)
+        # Asked under the lock: of two events at once, the one that waited must not write the older answer.
+        found = client.dispute(stripe_dispute)
         dispute = Dispute.objects.filter(stripe_dispute=found.id).first()
         if dispute is None:
             if found.status not in TAKEN:

@@ -115,9 +115,9 @@ def _payment(intent_id: str) -> str:
 
 
 def _dispute(named: Named) -> str:
-    found = client.dispute(named.id)
-    top_up = _paid_top_up_of(found.payment_intent)
-    return disputes.reconcile(top_up, found) if top_up is not None else "not a payment of ours"
+    # Only what it is about: how it stands is asked under the top-up's lock.
+    top_up = _paid_top_up_of(client.dispute(named.id).payment_intent)
+    return disputes.reconcile(top_up, named.id) if top_up is not None else "not a payment of ours"
 
 
 def _refunds(named: Named) -> str:

@@ -91,12 +91,15 @@ def reconcile(top_up: TopUp) -> None:
     """Brings our rows to what Stripe says of the payment's refunds, those made in its dashboard included."""
     if not top_up.stripe_intent:
         return
-    for found in client.refunds(top_up.stripe_intent):
-        own = top_up.refunds.filter(stripe_refund=found.id).first() or _ours(top_up, found)
-        if own is not None:
-            _note(own, found)
-        elif found.status not in FAILED:
-            _note_outside(top_up, found)
+    with transaction.atomic():
+        TopUp.objects.locked(top_up.pk)
+        # Asked under the lock: of two events at once, the one that waited must not write the older answer.
+        for found in client.refunds(top_up.stripe_intent):
+            own = top_up.refunds.filter(stripe_refund=found.id).first() or _ours(top_up, found)
+            if own is not None:
+                _note(own, found)
+            elif found.status not in FAILED:
+                _note_outside(top_up, found)
 
 
 def _ours(top_up: TopUp, found: client.Refund) -> Refund | None:

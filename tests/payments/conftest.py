@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.cache import cache
@@ -12,7 +13,7 @@ from django.test import Client
 from accounts.models import Membership, Organization, User
 from billing.models import LedgerEntry, Wallet
 from billing.payments import client as stripe_client
-from billing.payments.models import NANO_PER_CENT, TopUp
+from billing.payments.models import NANO_PER_CENT, TopUp, TopUpQuerySet
 from billing.verification import findings
 from tests import stripe_server
 from tests.stripe_server import KEY, SECRET, Stripe, signed
@@ -104,6 +105,18 @@ def credit_cents(organization: Organization) -> int:
     entries = LedgerEntry.objects.filter(organization=organization, account__in=own)
     assert sum(entries.values_list("amount", flat=True)) == wallet.credit
     return wallet.credit // NANO_PER_CENT
+
+
+def first_at_the_lock(monkeypatch: pytest.MonkeyPatch, other: Callable[[], None]) -> None:
+    """Who wants a top-up's lock next waits until `other` has had it."""
+    locked = TopUpQuerySet.locked
+
+    def waits(rows: TopUpQuerySet, pk: UUID) -> TopUp:
+        monkeypatch.setattr(TopUpQuerySet, "locked", locked)
+        other()
+        return locked(rows, pk)
+
+    monkeypatch.setattr(TopUpQuerySet, "locked", waits)
 
 
 def accounts(organization: Organization) -> dict[str, int]:

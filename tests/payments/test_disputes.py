@@ -7,7 +7,7 @@ from django.test import Client
 
 from billing.models import Wallet
 from billing.payments.models import NANO_PER_CENT, Dispute, TopUp
-from tests.payments.conftest import accounts, credit_cents, send
+from tests.payments.conftest import accounts, credit_cents, first_at_the_lock, send
 from tests.payments.test_refunds import spend
 from tests.stripe_server import Stripe
 
@@ -52,6 +52,19 @@ def test_its_end(stripe: Stripe, paid: TopUp, disputed: dict[str, Any], end: str
 @pytest.mark.parametrize("status", ["won", "warning_needs_response", "warning_closed", "prevented"])
 def test_no_money_has_moved(stripe: Stripe, paid: TopUp, disputed: dict[str, Any], status: str) -> None:
     disputed["status"] = status
+    tell(stripe, disputed)
+    assert credit_cents(paid.organization) == 1000
+    assert not Dispute.objects.exists()
+
+
+def test_won_while_an_older_event_waits_for_the_payment(
+    stripe: Stripe, paid: TopUp, disputed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def win() -> None:
+        disputed["status"] = "won"
+        tell(stripe, disputed)
+
+    first_at_the_lock(monkeypatch, win)
     tell(stripe, disputed)
     assert credit_cents(paid.organization) == 1000
     assert not Dispute.objects.exists()

@@ -14,7 +14,7 @@ from billing import ledger
 from billing.models import Generation, LedgerTransaction, Wallet
 from billing.payments import refunds
 from billing.payments.models import NANO_PER_CENT, Refund, TopUp
-from tests.payments.conftest import accounts, credit_cents, send
+from tests.payments.conftest import accounts, credit_cents, first_at_the_lock, send
 from tests.stripe_server import Stripe
 
 pytestmark = [pytest.mark.thorough, pytest.mark.usefixtures("book_agrees")]
@@ -170,6 +170,23 @@ def test_made_in_stripes_dashboard_and_sent_back_by_the_bank(
         assert send(stripe.event("refund.failed", made)).status_code == 200
     assert Refund.objects.get().status == "refused"
     assert accounts(top_up.organization) == {"wallet": 1000, "fees": 50, "payment_clearing": -1050}
+
+
+def test_sent_back_by_the_bank_while_an_older_event_waits_for_the_payment(
+    stripe: Stripe, paid: TopUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = stripe.put(
+        "refunds", id="re_9", status="pending", amount=500, payment_intent=paid.stripe_intent, currency="usd"
+    )
+
+    def send_back() -> None:
+        made["status"] = "failed"
+        send(stripe.event("refund.failed", made))
+
+    first_at_the_lock(monkeypatch, send_back)
+    send(stripe.event("refund.created", made))
+    assert credit_cents(paid.organization) == 1000
+    assert not Refund.objects.exists()
 
 
 def test_more_than_the_payment_made_in_stripes_dashboard(stripe: Stripe, paid: TopUp) -> None:
