@@ -1,9 +1,11 @@
 """One connection to the till, and how what waits goes through it: a whole batch, or an organization at a time."""
 
 import asyncio
+from collections.abc import Iterable
 from uuid import UUID
 
 import msgspec
+import psycopg
 
 from billing.errors import TillError
 from billing.items import Admit, Item, Result, Settle
@@ -11,6 +13,10 @@ from billing.link import Link
 
 STATEMENTS = {"till (jsonb)": "SELECT till($1)::text", "touch (jsonb)": "SELECT till_touch($1)::text"}
 SESSION = "-c statement_timeout=4s -c lock_timeout=500ms -c synchronous_commit=on"
+
+# How often the till is told of all holds that their process lives.
+TOUCH_INTERVAL_S = 10.0
+TOUCH_RETRY_S = 1.0
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(list[Result]).decode
@@ -88,10 +94,27 @@ class Lane:
                 for part in ordered
             ]
         )
-        rows = await link.call("till", [payload])
+        rows = await self._ask(link, "till", payload)
         results = decode(rows[0] or b"[]")
         flat = [waiting for part in ordered for waiting in part]
         return list(zip(flat, results, strict=True))
+
+    async def touch(self, notes: Iterable[tuple[UUID, int, int]]) -> set[UUID]:
+        """Notes of holds their progress and cost so far, and puts their end off. Returns those that are gone.
+
+        Raises psycopg.Error.
+        """
+        payload = encode([{"id": id, "progress": progress, "cost": cost} for id, progress, cost in notes])
+        rows = await self._ask(await self.connected(), "touch", payload)
+        return {UUID(bytes(row or b"").decode()) for row in rows}
+
+    async def _ask(self, link: Link, statement: str, payload: bytes) -> list[bytes | None]:
+        try:
+            return await link.call(statement, [payload])
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            # A standby, or a server without room: as good as away. Connecting again may find the primary.
+            self.close()
+            raise psycopg.OperationalError(str(error)) from error
 
 
 def is_settlement(waiting: Waiting) -> bool:

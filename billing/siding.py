@@ -10,7 +10,7 @@ from msgspec import structs
 
 from billing.errors import TillAway, TillError
 from billing.items import BARE_RECORD, Result, Settle, given_up
-from billing.lane import Lane, Waiting, is_settlement, may_hold
+from billing.lane import TOUCH_INTERVAL_S, TOUCH_RETRY_S, Lane, Waiting, is_settlement, may_hold
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class Siding:
         self._parts: dict[UUID, list[Waiting]] = {}
         self._not_before: dict[UUID, float] = {}
         self._singly: set[UUID] = set()
+        self._touch_at = 0.0
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -75,6 +76,8 @@ class Siding:
         part = self._parts[organization] = still_wanted(self._parts[organization], self._loop.time())
         batch = part[: 1 if organization in self._singly else BATCH_ITEMS]
         try:
+            if self._touch_at <= self._loop.time():
+                await self._touch()
             if batch:
                 await self._carry_out(batch)
         except Exception as error:
@@ -87,6 +90,21 @@ class Siding:
             del self._parts[organization]
             self._not_before.pop(organization, None)
             self._singly.discard(organization)
+
+    async def _touch(self) -> None:
+        """Keeps the holds of all settlements here from expiring under them.
+
+        Not with the till's own touch: that would wait for the holds that a call here is about to close.
+        """
+        self._touch_at = self._loop.time() + TOUCH_INTERVAL_S
+        waiting = [one for part in self._parts.values() for one in part if is_settlement(one)]
+        if not waiting:
+            return
+        try:
+            await self.lane.touch((one.item.generation, 0, 0) for one in waiting)
+        except psycopg.Error as error:
+            logger.warning("holds to be settled could not be touched: %s", str(error).strip())
+            self._touch_at = self._loop.time() + TOUCH_RETRY_S
 
     async def _carry_out(self, batch: list[Waiting]) -> None:
         organization = batch[0].organization
@@ -120,9 +138,12 @@ def simplified(waiting: Waiting) -> bool:
 
 
 def let_answers_go(waiting: Iterable[Waiting], now: float) -> None:
-    """The till is away: complete answers may go out, as their settlements are kept and repeated here."""
+    """The till is away: complete answers may go out, as their settlements are kept and repeated here.
+
+    What costs nothing, such as the answer to a failed request, may go at any time.
+    """
     for one in waiting:
-        if isinstance(one.item, Settle) and now < one.trusted_until:
+        if isinstance(one.item, Settle) and (now < one.trusted_until or not one.item.charge):
             one.resolve(Result(status="done", charge=one.item.charge))
 
 

@@ -15,13 +15,11 @@ import psycopg
 from billing.errors import HoldGone, KeyRevoked, Refused, Repeated, TillError
 from billing.holds import TRUSTED_S, Hold
 from billing.items import BARE_RECORD, Admit, Extend, Item, Result, Settle, given_up
-from billing.lane import Lane, Waiting, encode
+from billing.lane import TOUCH_INTERVAL_S, TOUCH_RETRY_S, Lane, Waiting
 from billing.siding import BATCH_ITEMS, Siding, let_answers_go, still_wanted
 
 logger = logging.getLogger(__name__)
 
-TOUCH_INTERVAL_S = 10.0
-TOUCH_RETRY_S = 1.0
 ADMIT_PATIENCE_S = 5.0
 # Also how long a complete answer waits for its settlement while the till is away.
 RECONNECT_S = 0.25
@@ -135,18 +133,19 @@ class Till:
             await self._work.wait()
             self._work.clear()
             while True:
-                if self._touch_at <= self._loop.time():
-                    await self._touch()
-                if not self._queue:
-                    break
-                batch = self._next_batch()
-                self._in_flight = len(batch)
+                batch: list[Waiting] = []
                 try:
+                    if self._touch_at <= self._loop.time():
+                        await self._touch()
+                    if not self._queue:
+                        break
+                    batch = self._next_batch()
+                    self._in_flight = len(batch)
                     if batch:
                         await self._carry_out(batch)
                 except Exception as error:
                     # The edge of a task: it must go on, or nothing in this process would ever be settled again.
-                    logger.exception("a batch could not be carried out")
+                    logger.exception("a batch or a touch could not be carried out")
                     for waiting in batch:
                         waiting.fail(TillError(str(error)))
                 self._in_flight = 0
@@ -180,8 +179,12 @@ class Till:
     def _resolve(self, waiting: Waiting, result: Result) -> None:
         if waiting.future.cancelled():
             self._give_back(waiting, result)
-        else:
-            waiting.resolve(result)
+            return
+        is_lost = result.status == "gone" and isinstance(waiting.item, Settle) and waiting.item.charge
+        if is_lost and waiting.future.done():
+            # Its answer was let go while the till was away.
+            logger.error("%s was answered, but its hold expired before it was charged", waiting.item.generation)
+        waiting.resolve(result)
 
     def _give_back(self, waiting: Waiting, result: Result) -> None:
         """A hold whose client has left is closed with nothing."""
@@ -203,15 +206,13 @@ class Till:
             return
         sent_at = self._loop.time()
         noted = [(hold.generation, *hold.progress()) for hold in holds]
-        notes = encode([{"id": id, "progress": progress, "cost": cost} for id, progress, cost in noted])
         try:
-            rows = await (await self._lane.connected()).call("touch", [notes])
+            gone = await self._lane.touch(noted)
         except psycopg.Error as error:
             logger.warning("holds could not be touched: %s", str(error).strip())
             self._touch_at = self._loop.time() + TOUCH_RETRY_S
             self._loop.call_later(TOUCH_RETRY_S, self._work.set)
             return
-        gone = {UUID(bytes(row or b"").decode()) for row in rows}
         for hold in holds:
             if hold.generation not in gone:
                 hold.sent_at = sent_at
