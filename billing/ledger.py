@@ -19,6 +19,8 @@ Account = LedgerEntry.Account
 Kind = LedgerTransaction.Kind
 # What the accounts of a transaction other than the wallet's own are moved by.
 Amounts = Mapping[LedgerEntry.Account, int]
+# Wallets that one call of till_post() takes at most (billing/sql/posting.sql).
+POSTED_AT_ONCE = 200
 
 
 class Movement(TypedDict, total=False):
@@ -159,9 +161,10 @@ def post_usage() -> int:
         while True:
             cursor.execute("SELECT till_post()")
             (posted,) = cursor.fetchone() or (0,)
-            if not posted:
-                return total
             total += posted
+            # Not until nothing is left: settlements that go on would keep it from ending.
+            if posted < POSTED_AT_ONCE:
+                return total
 
 
 def _move(

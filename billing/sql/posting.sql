@@ -39,13 +39,14 @@ BEGIN
 END
 $$;
 
--- At most 200 wallets a call. Returns how many.
+-- At most 200 wallets a call (POSTED_AT_ONCE in billing/ledger.py). Returns how many.
+-- A wallet that somebody else has locked is left to the next run: who waits for it would keep the others locked meanwhile.
 -- No cursor over generations: their ids commit out of order, a cursor would skip.
 CREATE OR REPLACE FUNCTION till_post() RETURNS bigint LANGUAGE sql AS $$
     WITH due AS MATERIALIZED (
         SELECT organization_id FROM billing_wallet
             WHERE unposted_charge <> 0 OR unposted_cost <> 0 OR unposted_fee <> 0 OR unposted_write_off <> 0
-            ORDER BY organization_id LIMIT 200 FOR NO KEY UPDATE
+            ORDER BY organization_id LIMIT 200 FOR NO KEY UPDATE SKIP LOCKED
     )
     SELECT count(*) FILTER (WHERE till_post_wallet(organization_id)) FROM due
 $$;

@@ -167,7 +167,7 @@ $$;
 --
 -- Locks: wallets in the order of their ids, and a wallet's budgets only by who has locked the wallet, so calls cannot
 -- deadlock. (A part alone has its holds deleted before its wallet is locked. Who asks for the other order at that moment
--- repeats a call for the same hold, or expires it: lock_timeout or PostgreSQL ends one of the two.) Any error rolls the
+-- repeats a call for the same hold: lock_timeout or PostgreSQL ends one of the two.) Any error rolls the
 -- whole call back; the client then repeats it item by item. Every item may be repeated: an admit returns the grant that it
 -- has, an extension names a total, a settle returns what it closed with.
 --
@@ -263,9 +263,13 @@ CREATE OR REPLACE FUNCTION till_tick() RETURNS bigint LANGUAGE sql AS $$
 $$;
 
 -- Closes the holds whose time is over, at most 500 a call. Returns how many were closed.
+-- What somebody else has locked, the hold or its wallet, is left to the next run: who waits for it would keep the other
+-- wallets locked meanwhile. As till() finds all of it locked by this call, the order in which it is locked does not matter.
 CREATE OR REPLACE FUNCTION till_expire() RETURNS bigint LANGUAGE sql AS $$
     WITH due AS (
-        SELECT * FROM billing_hold WHERE due_tick <= (SELECT value FROM billing_tick) LIMIT 500
+        SELECT h.* FROM billing_hold h JOIN billing_wallet w USING (organization_id)
+            WHERE h.due_tick <= (SELECT value FROM billing_tick) LIMIT 500
+            FOR UPDATE OF h SKIP LOCKED FOR NO KEY UPDATE OF w SKIP LOCKED
     ), parts AS (
         SELECT organization_id,
             jsonb_agg(jsonb_build_object('op', 'expire', 'generation', generation)) AS items,

@@ -1,6 +1,7 @@
 """The ledger: grants, usage postings, and what the database refuses."""
 
 import asyncio
+from typing import Any
 
 import psycopg
 import pytest
@@ -62,6 +63,19 @@ def test_a_correction_of_nothing_is_refused(organization: Organization) -> None:
     with pytest.raises(ValueError, match="not be 0"):
         ledger.correct(organization, amount=0, reason="")
     assert LedgerTransaction.objects.count() == 0
+
+
+@pytest.mark.parametrize(("answers", "posted"), [([1, 1], 1), ([200, 199, 1], 399)])
+def test_posting_ends_while_settlements_go_on(db: None, answers: list[int], posted: int) -> None:
+    """With the first call that takes less than it could: the last answer is not asked for."""
+    asked = iter(answers)
+
+    def answer(execute: Any, query: str, *others: Any) -> Any:
+        return execute(f"SELECT {next(asked)}", *others)
+
+    with connection.execute_wrapper(answer):
+        assert ledger.post_usage() == posted
+    assert list(asked) == [1]
 
 
 def test_the_same_reference_is_posted_once(organization: Organization) -> None:
