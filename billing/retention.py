@@ -13,7 +13,7 @@ from billing.models import Idempotency, UsageApp, UsageHour, UsageMark
 logger = logging.getLogger(__name__)
 
 PARTITION = re.compile(r"billing_generation_(\d{4})_(\d{2})", re.ASCII)
-# Dropping waits for the till's calls and stands in the way of those that come after: only for this long.
+# Making or dropping one waits for the till's calls and stands in the way of those that come after: only for this long.
 LOCK_TIMEOUT = "200ms"
 # A generation may close long after the time in its id; this much later its sums have been made for good.
 SETTLED = timedelta(days=2)
@@ -52,6 +52,16 @@ def partitions() -> list[str]:
             "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'billing_generation'::regclass"
         )
         return sorted(name for (name,) in cursor.fetchall())
+
+
+def make_partitions() -> None:
+    """Of this month and the next two: what is in the way now leaves it to a later run, long before it is needed."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+            cursor.execute("SELECT generation_partitions(2)")
+    except OperationalError as error:
+        logger.warning("generations are in use and get no partitions for now: %s", str(error).partition("\n")[0])
 
 
 def end_of(partition: str) -> date | None:

@@ -7,7 +7,14 @@ from billing import alerts as notices
 from billing import contents, ledger, retention
 from billing import usage as rollups
 from billing.payments import automatic, client, events, open, refunds
+from billing.payments.alone import alone
 from billing.payments.models import Refund
+
+# While Stripe hangs, what asks it takes one of the worker's slots at most: the till's clock needs the others. The class
+# of an advisory lock.
+ASKING_STRIPE = 7_302
+# The two tasks begin at the same moment every ten minutes, and the one of them that is rare must not always lose.
+OPEN_TOP_UPS_PATIENCE_S = 10
 
 
 @shared_task
@@ -42,8 +49,7 @@ def usage() -> None:
 @shared_task
 def partitions() -> None:
     """Makes the next months' partitions of generations ahead of time."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT generation_partitions(2)")
+    retention.make_partitions()
 
 
 @shared_task
@@ -57,17 +63,23 @@ def prune() -> None:
 @shared_task
 def payments() -> None:
     """Automatic top-ups, and what waits for an answer from Stripe."""
-    if client.is_enabled():
-        events.process_waiting()
-        refunds.pay_waiting(Refund.objects.waiting())
-        automatic.run()
+    if not client.is_enabled():
+        return
+    with alone(ASKING_STRIPE) as is_alone:
+        if is_alone:
+            events.process_waiting()
+            refunds.pay_waiting(Refund.objects.waiting().order_by("?"))
+            automatic.run()
 
 
 @shared_task
 def open_top_ups() -> None:
     """Asks Stripe about top-ups whose end nobody has told."""
-    if client.is_enabled():
-        open.look_after()
+    if not client.is_enabled():
+        return
+    with alone(ASKING_STRIPE, patience_s=OPEN_TOP_UPS_PATIENCE_S) as is_alone:
+        if is_alone:
+            open.look_after()
 
 
 @shared_task

@@ -5,15 +5,16 @@ Stripe is asked under the top-up's id.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import random
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from billing.payments import amounts, client
+from billing.payments.alone import alone
 from billing.payments.client import Intent
 from billing.payments.errors import Away, Declined, Mismatch, PaymentError
 from billing.payments.fulfilment import close, note_mismatch, settle_intent
@@ -31,13 +32,23 @@ def due() -> QuerySet[BillingProfile]:
 
 
 def run() -> None:
-    """Tops up those who are due, and goes on with what an earlier run could not end."""
-    waiting = _pending().values_list("organization", flat=True)
-    for organization_id in {*due().values_list("pk", flat=True), *waiting}:
-        with _alone(organization_id) as is_alone:
+    """Tops up those who are due, and goes on with what an earlier run could not end.
+
+    Until Stripe does not answer: with the others it would take as long again.
+    """
+    organizations = [*{*due().values_list("pk", flat=True), *_pending().values_list("organization", flat=True)}]
+    # In another order each time: none waits for ever behind one that Stripe has no answer for.
+    random.shuffle(organizations)
+    for organization_id in organizations:
+        with alone(LOCK_CLASS, int.from_bytes(organization_id.bytes[-4:], signed=True)) as is_alone:
             if is_alone:
                 try:
                     _top_up(organization_id)
+                except Away:
+                    # The row stays pending; the next run asks again.
+                    return
+                except SoftTimeLimitExceeded:
+                    raise
                 except Exception:
                     # The others must not wait for this one.
                     logger.exception("the automatic top-up of %s broke off", organization_id)
@@ -64,8 +75,7 @@ def _top_up(organization_id: UUID) -> None:
         else:
             _go_on(top_up, profile)
     except Away:
-        # The row stays pending; the next run asks again.
-        return
+        raise
     except Mismatch as error:
         note_mismatch(top_up, error)
     except PaymentError as error:
@@ -134,16 +144,3 @@ def _note(top_up: TopUp, intent: Intent) -> None:
         # Nobody is there to confirm it.
         client.cancel_intent(intent.id)
         close(top_up, TopUp.Status.FAILED, "The bank asks the card's owner to confirm each payment.")
-
-
-@contextmanager
-def _alone(organization_id: UUID) -> Iterator[bool]:
-    key = int.from_bytes(organization_id.bytes[-4:], signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [LOCK_CLASS, key])
-        (is_alone,) = cursor.fetchone() or (False,)
-        try:
-            yield is_alone
-        finally:
-            if is_alone:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [LOCK_CLASS, key])

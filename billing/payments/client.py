@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from msgspec import Struct, field
 
@@ -210,6 +211,9 @@ def _asking(path: str) -> Iterator[None]:
         logger.error("Stripe refuses our key for %s: %s", path, type(error).__name__)
         raise Away("Payments are not possible at the moment.") from None
     except (stripe.APIConnectionError, stripe.RateLimitError, stripe.IdempotencyError) as error:
+        if isinstance(error.__cause__, SoftTimeLimitExceeded):
+            # Stripe's library takes whatever is raised while it waits for a failed connection.
+            raise error.__cause__ from None
         logger.warning("Stripe did not answer %s: %s", path, error)
         raise Away("The payment provider does not answer at the moment.") from None
     except stripe.StripeError as error:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db.models import F
 from django.utils import timezone
 from msgspec import Struct
@@ -58,28 +59,34 @@ def receive(payload: bytes, signature: str) -> StripeEvent:
     return found
 
 
-def process(event: StripeEvent) -> None:
-    """Any number of times. Without an answer from Stripe it stays unprocessed, and the task tries again."""
+def process(event: StripeEvent) -> bool:
+    """Any number of times. False without an answer from Stripe: it stays unprocessed, and the task tries again."""
     if event.processed_at is not None:
-        return
+        return True
     StripeEvent.objects.filter(pk=event.pk).update(attempts=F("attempts") + 1)
     said = msgspec.json.decode(event.payload, type=Event)
     try:
         outcome = _follow(said)
     except Away as error:
         StripeEvent.objects.filter(pk=event.pk).update(outcome=str(error)[:500])
-        return
+        return False
     except (Mismatch, PaymentError) as error:
         outcome = f"refused: {error}"
         logger.error("event %s changed nothing: %s", event.pk, error)
     StripeEvent.objects.filter(pk=event.pk).update(processed_at=timezone.now(), outcome=outcome[:500])
+    return True
 
 
 def process_waiting() -> None:
+    """Until Stripe does not answer: with the others it would take as long again."""
     waiting = StripeEvent.objects.filter(processed_at=None, received_at__gt=timezone.now() - PATIENCE)
-    for event in waiting.order_by("received_at"):
+    # One without an answer is not the first again: the others must not wait for it.
+    for event in waiting.order_by("attempts", "received_at"):
         try:
-            process(event)
+            if not process(event):
+                return
+        except SoftTimeLimitExceeded:
+            raise
         except Exception:
             # The others must not wait for this one.
             logger.exception("event %s cannot be processed", event.pk)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from billing.payments.errors import Mismatch, PaymentError
+from billing.payments.errors import Away, Mismatch, PaymentError
 from billing.payments.fulfilment import close, note_mismatch, settle
 from billing.payments.models import TopUp
 
@@ -18,19 +18,25 @@ GIVEN_UP = timedelta(days=21)
 
 
 def look_after() -> None:
+    """Until Stripe does not answer: with the others it would take as long again."""
     now = timezone.now()
     pending = TopUp.objects.filter(source=TopUp.Source.CHECKOUT, status=TopUp.Status.PENDING)
-    for top_up in pending.filter(created_at__lt=now - PATIENCE).order_by("created_at"):
+    # In another order each time: none waits for ever behind one that Stripe has no answer for.
+    for top_up in pending.filter(created_at__lt=now - PATIENCE).order_by("?"):
         if not top_up.stripe_session or top_up.created_at < now - GIVEN_UP:
             close(top_up, TopUp.Status.EXPIRED)
-        else:
-            _ask(top_up)
+        elif not _ask(top_up):
+            return
 
 
-def _ask(top_up: TopUp) -> None:
+def _ask(top_up: TopUp) -> bool:
+    """Whether Stripe answered."""
     try:
         settle(top_up)
     except Mismatch as error:
         note_mismatch(top_up, error)
+    except Away:
+        return False
     except PaymentError as error:
         logger.warning("%s could not be looked up: %s", top_up, error)
+    return True

@@ -75,16 +75,21 @@ def pay(refund: Refund) -> Refund:
 
 
 def pay_waiting(refunds: Iterable[Refund]) -> None:
-    """Asks again for those without an answer; Stripe forgets idempotency keys after a day, so it is looked up first."""
+    """Asks again for those without an answer; Stripe forgets idempotency keys after a day, so it is looked up first.
+
+    Until Stripe does not answer: with the others it would take as long again.
+    """
     for refund in refunds:
         try:
             reconcile(refund.top_up)
+        except Away:
+            return
         except PaymentError as error:
             logger.warning("%s waits: %s", refund, error)
             continue
         refund.refresh_from_db()
-        if refund.status == Refund.Status.TAKEN:
-            pay(refund)
+        if refund.status == Refund.Status.TAKEN and pay(refund).status == Refund.Status.TAKEN:
+            return
 
 
 def reconcile(top_up: TopUp) -> None:

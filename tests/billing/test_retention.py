@@ -1,6 +1,8 @@
 """Old generations: whole months go, in time and never too early."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 
 import psycopg
@@ -89,6 +91,32 @@ def test_a_partition_in_use_stays_and_nobody_waits_for_long() -> None:
         assert not retention.drop(name)
     assert datetime.now(UTC) - began < timedelta(seconds=2)
     assert name in retention.partitions()
+
+
+def test_a_month_is_made_later_when_generations_are_in_use_and_settlements_do_not_wait() -> None:
+    furthest = max(name for name in retention.partitions() if retention.end_of(name))
+    # By connections of their own: what is dropped within the test's transaction stays locked until its end.
+    database = connection.settings_dict["NAME"]
+    with ThreadPoolExecutor(1) as worker:
+        with psycopg.connect(settings.DATABASE_URL, dbname=database) as own:
+            own.execute(f"DROP TABLE {furthest}".encode())
+        with psycopg.connect(settings.DATABASE_URL, dbname=database) as reader:
+            reader.execute("SELECT FROM billing_generation")
+            making = worker.submit(tasks.partitions)
+            time.sleep(0.1)
+            with psycopg.connect(settings.DATABASE_URL, dbname=database) as till:
+                till.execute("SET lock_timeout = '3s'")
+                till.execute(
+                    "INSERT INTO billing_generation (id, organization_id, outcome, created_at)"
+                    " VALUES (uuid7_floor(%s), gen_random_uuid(), 'ok', now())",
+                    [TODAY],
+                )
+                till.rollback()
+            making.result(5)
+            assert furthest not in retention.partitions()
+        worker.submit(tasks.partitions).result(5)
+        worker.submit(lambda: connection.close()).result(5)
+    assert furthest in retention.partitions()
 
 
 @pytest.mark.parametrize(
