@@ -32,7 +32,10 @@ async def first_answer(
     given_up: set[str] = set()
     busy: list[Endpoint] = []
     left = deque(candidates)
-    while left:
+    while left or busy:
+        if not left:
+            # Nobody else could answer: these may still, for who waits.
+            left, busy = deque(busy), []
         endpoint = left.popleft()
         if endpoint.model in given_up:
             continue
@@ -51,9 +54,6 @@ async def first_answer(
                 break
             elif isinstance(error, Late) and left:
                 busy.append(endpoint)
-            if not left:
-                # Nobody else could answer: these may still, for who waits.
-                left, busy = deque(busy), []
             continue
         slots.monitor.answered(generation, endpoint, began)
         generation.answered(endpoint, began, slots.monitor)
@@ -81,7 +81,7 @@ async def try_one(
         answer = await attempt(endpoint, max_tokens)
     except UpstreamError as error:
         slot.leave()
-        slots.monitor.failed(endpoint, error)
+        slots.monitor.failed(endpoint, error, began)
         raise
     except BaseException:
         slot.leave()

@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 import redis.asyncio
 
+from gateway.away import AWAY
 from gateway.slots import Line, Slots
 
 LIVE_S = 8.0
@@ -65,10 +66,15 @@ class Leases:
             self._slots.news.clear()
             if now >= renew_at:
                 renew_at = now + RENEW_S
-                lines |= {line for line in self._slots.lines.values() if line.leased or line.length}
+                lines |= {line for line in self._slots.lines.values() if line.leased or line.taken or line.length}
             lines = {line for line in lines if line.limit is not None}
-            if lines:
-                await self._call(list(lines))
+            try:
+                if lines:
+                    await self._call(list(lines))
+            except Exception as error:
+                # The edge of a task: it must go on, or nobody would get in any more.
+                logger.exception("leases could not be renewed")
+                self._lost(error)
             await self._rest(renew_at)
 
     async def _rest(self, renew_at: float) -> None:
@@ -94,8 +100,8 @@ class Leases:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 replies = await pipeline.execute()
-        except (redis.RedisError, OSError, TimeoutError) as error:
-            self._lost(lines, error)
+        except AWAY as error:
+            self._lost(error)
             return
         self._is_away = False
         for line in self._slots.lines.values():
@@ -106,6 +112,7 @@ class Leases:
     def _told(self, line: Line) -> list[str | int | bytes]:
         # Until the answer comes, nothing may be lent beyond what it is sure to leave us.
         line.leased = min(line.leased, line.taken)
+        line.untold = 0
         limit = line.limit or 0
         # What was used a moment ago is likely to be used again.
         wanted = max(line.taken + line.length, line.peak)
@@ -124,12 +131,13 @@ class Leases:
             encode([str(organization) for organization in newcomers]),
         ]
 
-    def _lost(self, lines: list[Line], error: Exception) -> None:
+    def _lost(self, error: Exception) -> None:
         if not self._is_away:
             logger.warning("Valkey does not answer, each process takes its part of limits: %s", error)
         self._is_away = True
         for line in self._slots.lines.values():
             line.is_alone = True
+            line.untold = 0
             line.serve()
             line.turn_away()
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 import redis.asyncio
@@ -15,7 +16,9 @@ from redis.backoff import NoBackoff
 from accounts.threads import in_thread
 from billing import markups
 from billing.till import Till
+from gateway.away import AWAY
 from gateway.customers import Customers
+from gateway.idempotency import Detached
 from gateway.leases import Leases
 from gateway.pulse import Pulse
 from gateway.rate_limits import RateLimits
@@ -29,6 +32,7 @@ RETRY_S = 1.0
 # A start with everything at hand takes less.
 START_S = 5.0
 PING_KEPT_S = 0.25
+LAST_S = 1.0
 PING_REDIS_S = 1.0
 # Changes come in bursts (an import writes hundreds of rows): gather them for a moment.
 GATHER_S = 0.1
@@ -40,6 +44,7 @@ class Process:
         self.is_migrated = False
         self.has_catalogue = False
         self.is_draining = False
+        self._drains_until = 0.0
         self._has_read = asyncio.Event()
         self._pinging = asyncio.Lock()
         self._pinged_until = 0.0
@@ -69,11 +74,20 @@ class Process:
             async with asyncio.timeout(START_S):
                 await self._has_read.wait()
 
+    def drain(self, patience: float) -> None:
+        """Ends soon: requests that are under way have `patience` seconds. Called again, it changes nothing."""
+        if not self.is_draining:
+            self.is_draining = True
+            self._drains_until = asyncio.get_running_loop().time() + patience
+
     async def stop(self, patience: float) -> None:
         """Settles what is still to be settled, within `patience` seconds, and lets go."""
-        self.is_draining = True
+        self.drain(0)
         for task in self._tasks:
             task.cancel()
+        # Of who may ask again, clients gone or not; uvicorn has waited for the others.
+        left = self._drains_until - asyncio.get_running_loop().time()
+        await finished({*Detached.running, *self.services.running}, max(left, 0))
         await self.services.till.close(patience)
         await self.services.contents.close(patience)
         await self.services.http.aclose()
@@ -94,7 +108,7 @@ class Process:
         try:
             async with asyncio.timeout(PING_REDIS_S):
                 return bool(await self._redis.ping())
-        except (redis.RedisError, OSError):
+        except AWAY:
             return False
 
     async def _listen(self) -> None:
@@ -120,7 +134,7 @@ class Process:
             while True:
                 stale = False
                 async for notice in link.notifies(timeout=None, stop_after=1):
-                    stale = self._heard(notice)
+                    stale = self._heard(notice) or stale
                 if stale:
                     async for notice in link.notifies(timeout=GATHER_S):
                         self._heard(notice)
@@ -149,6 +163,17 @@ class Process:
         self.services.slots.follow(found)
         self.has_catalogue = bool(found.models)
         self._has_read.set()
+
+
+async def finished(tasks: set[asyncio.Task[Any]], patience: float) -> None:
+    """Those that have not ended by then are cancelled."""
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=patience)
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late, timeout=LAST_S)
 
 
 def load() -> Customers:

@@ -13,6 +13,7 @@ from uuid import UUID
 import redis.asyncio
 
 from accounts.threads import in_thread
+from gateway.away import AWAY
 from gateway.leases import Leases
 from gateway.routing import breaker
 from gateway.routing.monitor import Monitor
@@ -52,7 +53,7 @@ class Pulse:
         if self._task is None:
             return
         self._task.cancel()
-        with suppress(redis.RedisError, OSError, TimeoutError):
+        with suppress(*AWAY):
             async with asyncio.timeout(TIMEOUT_S):
                 await self._redis.zrem(PROCESSES, self._monitor.statistics.process)
 
@@ -60,28 +61,35 @@ class Pulse:
         await self._survive(self._remember)
         while True:
             began = time.monotonic()
-            self._monitor.news.clear()
-            self._monitor.statistics.pass_time(time.time())
-            await self._survive(self._exchange)
-            if self._is_away:
-                for endpoint in self._monitor.breakers.due():
-                    self._monitor.breakers.try_once(endpoint)
-            self._monitor.refresh()
-            self._switch_off()
+            try:
+                await self._beat()
+            except Exception:
+                # The edge of a task: it must go on, or this process would route by old numbers for ever.
+                logger.exception("what was seen of providers could not be added up")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._monitor.news.wait(), max(began + EACH_S - time.monotonic(), 0))
             await asyncio.sleep(GATHER_S)
+
+    async def _beat(self) -> None:
+        self._monitor.news.clear()
+        self._monitor.statistics.pass_time(time.time())
+        await self._survive(self._exchange)
+        if self._is_away:
+            for endpoint in self._monitor.breakers.due():
+                self._monitor.breakers.try_once(endpoint)
+        self._monitor.refresh()
+        self._switch_off()
 
     async def _survive(self, step: Any) -> None:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await step()
-        except (redis.RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             if not self._is_away:
                 logger.warning("Valkey does not answer, routing by this process's own numbers: %s", error)
             self._is_away = True
         except Exception:
-            # The edge of a task: it must go on, or this process would route by old numbers for ever.
+            # What another release says, for one: its own numbers still count.
             logger.exception("the others' numbers could not be read")
         else:
             self._is_away = False

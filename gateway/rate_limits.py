@@ -16,6 +16,7 @@ from accounts.callers import Caller
 from accounts.threads import in_thread
 from billing.money import NANO_PER_USD
 from billing.wallets import given_in_all
+from gateway.away import AWAY
 from gateway.errors import ApiError
 from providers.snapshot import Endpoint
 
@@ -28,6 +29,10 @@ FREE_PER_DAY_HIGH = 1000
 # Ten dollars of credit, less what a payment's fees may take of it.
 HIGH_NANO = 9 * NANO_PER_USD
 PATIENCE_S = 0.25
+# Those that wait behind one that was not answered do not wait for their own.
+AWAY_S = 0.5
+# The client has 100 connections, and others need some.
+MOST_AT_ONCE = 50
 VISITOR = "visitor"
 # Nothing is counted unless everything has room: a request refused by the minute must not eat of the day.
 TAKE = """
@@ -58,6 +63,8 @@ class Rule(Struct, frozen=True):
 class RateLimits:
     def __init__(self, client: "redis.asyncio.Redis") -> None:
         self._take = client.register_script(TAKE)
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
+        self._away_until = 0.0
 
     async def check(self, caller: Caller, candidates: list[Endpoint]) -> None:
         """Counts the request. Raises ApiError 429."""
@@ -81,13 +88,16 @@ class RateLimits:
         now = time.time()
         keys = [rule.key(organization, now) for rule in rules]
         arguments = [number for rule in rules for number in (rule.limit, 2 * rule.seconds)]
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                place = int(await self._take(keys=keys, args=arguments))
-        except (redis.RedisError, OSError) as error:
-            logger.warning("requests are not counted: %s", str(error) or type(error).__name__)
-            return next((rule for rule in rules if rule.name == VISITOR), None)
-        return rules[place - 1] if place else None
+        async with self._places:
+            if time.monotonic() >= self._away_until:
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        place = int(await self._take(keys=keys, args=arguments))
+                    return rules[place - 1] if place else None
+                except AWAY as error:
+                    self._away_until = time.monotonic() + AWAY_S
+                    logger.warning("requests are not counted: %s", str(error) or type(error).__name__)
+        return next((rule for rule in rules if rule.name == VISITOR), None)
 
 
 def rules_of(caller: Caller) -> list[Rule]:

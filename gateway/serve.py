@@ -20,7 +20,7 @@ class Server(uvicorn.Server):
         # Not there yet while it is starting.
         lifespan = getattr(self, "lifespan", None)
         if lifespan is not None and (process := lifespan.state.get("process")):
-            process.is_draining = True
+            process.drain(DRAIN_S)
         super().handle_exit(sig, frame)
 
 

@@ -30,11 +30,11 @@ class Services:
         self.contents = Contents()
         self.rate_limits: RateLimits | None = None
         self.sessions = Sessions()
-        self._running: set[asyncio.Task[Any]] = set()
+        self.running: set[asyncio.Task[Any]] = set()
 
     def kept_running(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """The loop alone would not keep it from being collected."""
         task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
         return task

@@ -65,6 +65,8 @@ class Line:
         self.held: dict[UUID, int] = {}
         self.waiting: OrderedDict[UUID, deque[asyncio.Future[None]]] = OrderedDict()
         self.length = 0
+        self.untold = 0
+        """At most so many have come since the leases were last asked for."""
         # What gateway/leases.py says
         self.leased = 0
         self.excess = 0
@@ -148,8 +150,8 @@ class Line:
             self.admit(next(iter(self.waiting)))
 
     def turn_away(self) -> None:
-        """Those for whom the queue is too short, now that it is known how many get in."""
-        while self.length > self.queue_length:
+        """Those for whom the queue is too short, now that it is known how many get in of those that were asked for."""
+        while self.length > self.queue_length + self.untold:
             self._drop(self._longest())
 
     def admit(self, organization: UUID) -> None:
@@ -181,6 +183,7 @@ class Line:
 
     def _join(self, organization: UUID, turn: "asyncio.Future[None]") -> None:
         self.length += 1
+        self.untold += 1
         if organization in self.waiting:
             self.waiting[organization].append(turn)
             return
@@ -263,18 +266,22 @@ class Slots:
         found = dict(limited(snapshot))
         for key in self.lines.keys() & found.keys():
             line = self.lines[key]
-            before = line.limit
+            before = line.limit, line.queue_length
             line.follow(found[key])
-            if line.limit != before:
+            if (line.limit, line.queue_length) != before:
                 line.serve()
                 self._ask(line, True)
-            line.turn_away()
+                line.turn_away()
         new = [key for key, one in found.items() if one.max_concurrency is not None and key not in self.lines]
         for key in new:
             one = found[key]
             self.lines[key] = Line(one.slug if isinstance(one, Provider) else line_of(one.id), one, self._ask)
         for slot in self._taken if new else ():
             self._join_new_lines(slot)
+        for key in new:
+            # The other processes are to know of those that are there already.
+            if self.lines[key].taken:
+                self._ask(self.lines[key], True)
 
     def _join_new_lines(self, slot: Slot) -> None:
         """Limits that came while it was under way or waited count it, too."""

@@ -123,6 +123,8 @@ class UpstreamTransport(httpx.AsyncBaseTransport):
                 raise
             except BaseException:
                 connection.finish()
+                # The answer may have come in the moment in which nobody wanted it any more.
+                connection.abort()
                 raise
             return Answer(connection.status, connection.headers, Body(self, origin, connection))
 

@@ -95,7 +95,9 @@ class AnswerStream:
         self._release()
         if not self._is_settled:
             self._is_settled = True
-            self._till.settle_soon(self._hold, ended(self._generation, "cancelled"))
+            # Who may ask again for all of it does not pay for a part.
+            outcome = "cancelled" if self._generation.mark is None else "error"
+            self._till.settle_soon(self._hold, ended(self._generation, outcome))
 
     async def _attempt(self, endpoint: Endpoint, max_tokens: int) -> Opened:
         generation = self._generation
@@ -154,12 +156,12 @@ class AnswerStream:
             return
         finally:
             cover.close()
-        self._is_settled = True
         try:
             settlement = ended(generation, "ok")
             if copy is not None and generation.mark is not None:
                 copy.add(writer.ending(generation, endpoint, settlement.charge))
                 settlement = structs.replace(settlement, answer=sealed(generation.mark, copy.parts))
+            self._is_settled = True
             settled = await self._till.settle(self._hold, settlement)
         except TillError as refusal:
             yield writer.error(errors.translate(refusal))

@@ -59,7 +59,7 @@ class Breakers:
         self._streaks: dict[UUID, int] = {}
         self._learned: dict[UUID, float] = {}
         self._closed: dict[UUID, float] = {}
-        self._settled: dict[UUID, float] = {}
+        self._back: dict[UUID, float] = {}
         self._trials: dict[UUID, float] = {}
 
     # What the router asks
@@ -99,12 +99,13 @@ class Breakers:
         if endpoint in self.all and began >= self._learned.get(endpoint, 0):
             self._close(endpoint)
 
-    def failed(self, endpoint: UUID, error: UpstreamError) -> None:
+    def failed(self, endpoint: UUID, error: UpstreamError, began: float) -> None:
+        """`began` as in `succeeded`."""
         if endpoint in self.exempt:
             return
         if error.kind is Kind.RATE_LIMITED:
             self._cool(endpoint, error.retry_after)
-        elif error.label in FAULTS:
+        elif error.label in FAULTS and began >= self._back.get(endpoint, 0):
             self._streaks[endpoint] = streak = self._streaks.get(endpoint, 0) + 1
             found = self.all.get(endpoint)
             if found is not None and found.kind == "failing":
@@ -122,7 +123,7 @@ class Breakers:
             if endpoint in self.exempt or not (change.successes or change.faults):
                 continue
             self._recent.setdefault(endpoint, deque()).append((now, change))
-            successes, faults = self._sum(endpoint, max(now - OPENS_WITHIN_S, self._settled.get(endpoint, 0)))
+            successes, faults = self._sum(endpoint, max(now - OPENS_WITHIN_S, self._back.get(endpoint, 0) + SETTLES_S))
             if change.faults and faults >= OPENS_AT and faults >= successes and endpoint not in self.all:
                 self._open(endpoint, PAUSE_S, f"{faults} of {successes + faults} requests failed")
         for endpoint in list(self._recent):
@@ -133,13 +134,13 @@ class Breakers:
         for endpoint in self.all.keys() - told.keys() - self.unsent.keys():
             # Another process has closed it.
             del self.all[endpoint]
-            self._settled[endpoint] = time.monotonic() + SETTLES_S
+            self._back[endpoint] = time.monotonic()
             self._changed(endpoint)
         for endpoint, breaker in told.items():
             if endpoint in self.unsent or endpoint in self.exempt:
                 continue
             if breaker.opened_at <= self._closed.get(endpoint, 0):
-                if time.monotonic() < self._settled.get(endpoint, 0):
+                if time.monotonic() < self._back.get(endpoint, 0) + SETTLES_S:
                     # Who tells it did not know yet that it is back.
                     self.unsent[endpoint] = None
                     self._changed(endpoint)
@@ -190,7 +191,7 @@ class Breakers:
 
     def _close(self, endpoint: UUID, *, keep_streak: bool = False) -> None:
         self._closed[endpoint] = time.time()
-        self._settled[endpoint] = time.monotonic() + SETTLES_S
+        self._back[endpoint] = time.monotonic()
         self._trials.pop(endpoint, None)
         self._learned.pop(endpoint, None)
         if not keep_streak:

@@ -69,23 +69,24 @@ class Monitor:
             note(tally.latency, (time.monotonic() - began) * MILLISECONDS)
         self.breakers.succeeded(endpoint.id, began)
 
-    def failed(self, endpoint: Endpoint, error: UpstreamError) -> None:
+    def failed(self, endpoint: Endpoint, error: UpstreamError, began: float) -> None:
         errors = self.statistics.tally(endpoint.id).errors
         errors[error.label] = errors.get(error.label, 0) + 1
-        self.breakers.failed(endpoint.id, error)
+        self.breakers.failed(endpoint.id, error, began)
 
     def finished(self, generation: Generation, outcome: str) -> None:
         """The answer has ended, one way or the other."""
         endpoint = generation.endpoint
         if endpoint is None:
             return
-        tally = self.statistics.tally(endpoint.id)
         if outcome == "error" and generation.finish_reason is None:
             # The breaker learns of it from the tallies of all processes.
+            tally = self.statistics.tally(endpoint.id)
             tally.broken += 1
             tally.errors["reset"] = tally.errors.get("reset", 0) + 1
         if outcome != "ok":
             return
+        tally = self.statistics.tally(endpoint.id)
         seconds = max(time.monotonic() - generation.began, LEAST_S)
         completion = generation.count().completion
         note(tally.duration, seconds * MILLISECONDS)

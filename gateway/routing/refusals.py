@@ -3,6 +3,7 @@
 An operator puts in another key or switches the old one on again (providers/refusals.py keeps the mark).
 """
 
+import time
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from providers.snapshot import Endpoint, Provider
 
 # One may be a slip of the provider's; a model that the key may not use refuses while others answer.
 OFF_AT = 3
+# Requests that waited or were under way when a provider got another key, and what other processes tell of them.
+SETTLES_S = 30.0
 
 
 class Refusals:
@@ -18,13 +21,20 @@ class Refusals:
         self.due: dict[str, Provider] = {}
         """Providers whose credential is to be switched off, by slug."""
         self._streaks: dict[str, int] = {}
+        self._settled: dict[str, float] = {}
         self._providers: dict[UUID, Provider] = {}
 
     def follow(self, endpoints: Mapping[UUID, Endpoint], exempt: frozenset[UUID]) -> None:
         """The catalogue has changed. A server without a key refuses none."""
+        before = {one.slug: one.secret_mark for one in self._providers.values()}
         self._providers = {
             id_: one.provider for id_, one in endpoints.items() if one.provider.secret and id_ not in exempt
         }
+        for one in {one.slug: one for one in self._providers.values()}.values():
+            if before.get(one.slug, one.secret_mark) != one.secret_mark:
+                self._streaks.pop(one.slug, None)
+                self.due.pop(one.slug, None)
+                self._settled[one.slug] = time.monotonic() + SETTLES_S
 
     def saw(self, changes: Mapping[UUID, Change]) -> None:
         """What all processes saw since the last time."""
@@ -32,6 +42,8 @@ class Refusals:
         for endpoint, change in changes.items():
             provider = self._providers.get(endpoint)
             if provider is None or not change.refusals:
+                continue
+            if time.monotonic() < self._settled.get(provider.slug, 0):
                 continue
             self._streaks[provider.slug] = self._streaks.get(provider.slug, 0) + change.refusals
             if self._streaks[provider.slug] >= OFF_AT and provider.slug not in accepted:

@@ -7,6 +7,7 @@ import time
 import msgspec
 import redis.asyncio
 
+from gateway.away import AWAY
 from gateway.routing.sessions import Place, Sessions
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ async def tell(sessions: Sessions, server: redis.asyncio.Redis) -> None:
         if news:
             try:
                 await server.publish(CHANNEL, encode(news))
-            except (redis.RedisError, OSError) as error:
+            except AWAY as error:
                 logger.warning("conversations could not be told to other processes: %s", error)
 
 
@@ -40,7 +41,7 @@ async def listen(sessions: Sessions, server: redis.asyncio.Redis) -> None:
                 await channel.subscribe(CHANNEL)
                 async for message in channel.listen():
                     hear(sessions, message["data"])
-        except (redis.RedisError, OSError) as error:
+        except AWAY as error:
             logger.warning("not listening to other processes: %s", error)
         await asyncio.sleep(RETRY_S)
 

@@ -48,9 +48,11 @@ class Window:
     def forget(self, now: int) -> None:
         while self._kept and self._kept[0][0] < now - self._slots:
             for endpoint, tally in self._kept.popleft()[1].items():
-                self.sums[endpoint].add(tally, -1)
-                if self.sums[endpoint] == NOTHING:
-                    del self.sums[endpoint]
+                # Not there: what is left are empty tallies of an endpoint that has gone already.
+                if (total := self.sums.get(endpoint)) is not None:
+                    total.add(tally, -1)
+                    if total == NOTHING:
+                        del self.sums[endpoint]
 
 
 NOTHING = Tally()
@@ -101,8 +103,11 @@ class Statistics:
         return [(slot, encode(self._live[slot][self.process])) for slot in sorted(self._unsent)]
 
     def sent(self, reports: Iterable[tuple[int, bytes]]) -> None:
-        """They have arrived; until then they are told again."""
-        self._unsent.difference_update(slot for slot, _ in reports)
+        """They have arrived; until then they are told again, and so is what was counted on their way."""
+        for slot, report in reports:
+            mine = self._live.get(slot, {}).get(self.process)
+            if mine is None or encode(mine) == report:
+                self._unsent.discard(slot)
 
     def hear(self, slot: int, process: str, report: bytes) -> None:
         """What a process has told of a slot; its own words are no news."""

@@ -41,6 +41,19 @@ def within_a_second(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
+def test_a_change_beside_a_change_of_keys_is_served_by_all(product: Product, provider: Upstream) -> None:
+    """PostgreSQL tells both in one message."""
+    product.import_catalogue(catalogue(provider.url))
+    assert within_a_second(lambda: prompt_prices(product) == {"0.000001"})
+    for is_enabled, told in ((False, {"not listed"}), (True, {"0.000001"})):
+        product.sql(
+            "DO $$ BEGIN"
+            f" UPDATE providers_model SET is_enabled = {is_enabled} WHERE slug = 'acme/one';"
+            " PERFORM pg_notify('turnpike_key', 'another'); END $$"
+        )
+        assert within_a_second(lambda told=told: prompt_prices(product) == told)  # type: ignore[misc]
+
+
 def test_an_import_is_served_by_all(product: Product, provider: Upstream) -> None:
     text = catalogue(provider.url)
     for price in ("0.000003", "0.000004", "0.000001"):

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from accounts.ids import uuid7
+from tests.gateway.conftest import catalogue
 from tests.services import Product
 from tests.sse import events
 from tests.upstream import Upstream, chunk, failure, text_reply, text_stream
@@ -151,6 +152,33 @@ def test_a_client_that_leaves_in_mid_stream_finds_all_of_it(
     found = until(lambda: (one := ask("mid", stream=True)).status_code == 200 and one)
     assert "begin" in found.text
     assert events(found)[-1] == "[DONE]"
+
+
+def test_a_process_that_ends_frees_what_it_cannot_answer_any_more(
+    product: Callable[..., Product], script: Upstream
+) -> None:
+    """Nobody waits for it in this process: neither uvicorn nor a client."""
+    found = product(catalogue=catalogue(script.url))
+    token = found.issue_key()
+    script.script("one-primary", [{"stall": True}])
+    script.script("three-primary", [chunk({"content": "begin"}), {"stall": True}])
+
+    def ask(model: str, patience: float) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": model}
+        body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "stream": model == "acme/three"}
+        body["provider"] = {"only": ["primary"]}
+        return httpx.post(f"{found.url}/api/v1/chat/completions", json=body, headers=headers, timeout=patience)
+
+    for model in ("acme/one", "acme/three"):
+        with pytest.raises(httpx.ReadTimeout):
+            ask(model, 0.4)
+    assert found.sql("SELECT count(*) FROM billing_hold") == [(2,)]
+    found.stop()
+    assert found.sql("SELECT count(*) FROM billing_hold") == [(0,)]
+    assert found.sql("SELECT charge FROM billing_generation") == [(0,), (0,)]
+    found.start()
+    script.reset()
+    assert [ask(model, 30).status_code for model in ("acme/one", "acme/three")] == [200, 200]
 
 
 def test_a_failed_request_may_be_tried_again(ask: Ask, script: Upstream) -> None:

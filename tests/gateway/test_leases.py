@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -196,6 +196,41 @@ async def test_without_valkey_each_takes_its_part(servers: Servers) -> None:
         assert found.done[ALICE] == 200
 
 
+async def test_who_is_there_when_a_limit_is_set_counts_for_other_processes(servers: Servers) -> None:
+    wide = endpoint("wide")
+    async with cluster(servers.new_redis(), wide, size=2) as found:
+        there = [await found.slots[0].enter(wide, ALICE) for _ in range(3)]
+        narrow = structs.replace(wide, max_concurrency=3)
+        found.follow(narrow)
+        await asyncio.sleep(0.3)
+        with pytest.raises(Late):
+            await found.slots[1].enter(narrow, BOB, 0.3)
+        there.pop().leave()
+        there.append(await found.slots[1].enter(narrow, BOB, 5))
+        for slot in there:
+            slot.leave()
+
+
+async def test_a_connection_that_breaks_in_its_own_way_ends_no_lease(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop's RuntimeError, of one that was reset while it was idle; and what nobody thought of."""
+    single = limited("single", max_concurrency=1)
+    async with cluster(servers.new_redis(), single, size=1) as found:
+        for error in (RuntimeError("unable to perform operation on a closed transport"), KeyError("unheard of")):
+            with monkeypatch.context() as patch:
+                patch.setattr(found.leases[0]._redis, "pipeline", raising(error))
+                await asyncio.sleep(1.2)
+            await found.request(0, ALICE, single, patience=5)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def call(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return call
+
+
 async def test_no_limit_asks_nobody(servers: Servers) -> None:
     wide = limited("wide")
     async with cluster("unix:///nowhere.sock", wide, size=1) as found:
@@ -272,6 +307,22 @@ async def test_without_a_queue_the_limit_is_used_and_the_rest_is_told_at_once(
         # Nobody has waited for a turn, or it would have taken its two seconds.
         assert Counter(map(type, ended)) == {type(None): 6, Full: 24}
         assert found.peak == 6
+
+
+async def test_without_a_queue_who_comes_while_leases_are_asked_for_is_asked_for_next(servers: Servers) -> None:
+    narrow = limited("narrow", max_concurrency=6, queue_length=0)
+    async with cluster(servers.new_redis(), narrow, size=1) as found:
+        slots = found.slots[0]
+        first = await slots.enter(narrow, ALICE)
+        for turns in range(20):
+            slots.asked.add(slots.lines["narrow"])
+            slots.news.set()
+            # In some of them the question is on its way.
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await found.request(0, ALICE, narrow, 0)
+            await asyncio.sleep(0.15)
+        first.leave()
 
 
 async def test_a_short_queue_keeps_so_many_and_no_longer_than_it_says(servers: Servers) -> None:

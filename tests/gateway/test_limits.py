@@ -1,13 +1,21 @@
 """What says no before a request begins: credits, a key's limit, budgets of an administrator, rates."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
-import redis
+import redis.asyncio
 
+from accounts.callers import Caller
+from accounts.policy import NO_POLICY
+from gateway.errors import ApiError
+from gateway.rate_limits import RateLimits
+from tests.endpoints import endpoint
 from tests.services import Product, Servers, running
 from tests.upstream import Upstream, text_reply
 from tests.waiting import until
@@ -22,7 +30,7 @@ ENDPOINT = "{provider: acme, tag: acme, upstream_model: m, max_completion_tokens
 def catalogue(url: str) -> str:
     lines = ["providers:", f'  - {{slug: acme, name: Acme, wire: openai, base_url: "{url}", api_key: k}}', "models:"]
     free = ENDPOINT % '{prompt: "0", completion: "0"}'
-    for slug, endpoint in (("acme/one", ENDPOINT % PRICES), ("acme/one:free", free)):
+    for slug, offer in (("acme/one", ENDPOINT % PRICES), ("acme/one:free", free)):
         lines += [
             f'  - slug: "{slug}"',
             "    name: One",
@@ -30,7 +38,7 @@ def catalogue(url: str) -> str:
             "    input_modalities: [text]",
             "    output_modalities: [text]",
             "    endpoints:",
-            f"      - {endpoint}",
+            f"      - {offer}",
         ]
     return "\n".join(lines) + "\n"
 
@@ -176,6 +184,23 @@ def test_requests_per_minute_of_a_key_are_429_with_headers(gateway: Product, ask
     assert 1 <= int(response.headers["Retry-After"]) <= 60
     assert error["metadata"]["headers"]["X-RateLimit-Limit"] == "3"
     assert gateway.sql("SELECT count(*) FROM billing_hold") == [(0,)]
+
+
+async def test_many_at_once_are_all_counted(servers: Servers) -> None:
+    """More than Valkey's client has connections."""
+    values: dict[str, Any] = dict.fromkeys(Caller.__struct_fields__)
+    values |= {"key_id": uuid4(), "organization_id": uuid4(), "requests_per_minute": 10, "policy": NO_POLICY}
+    caller = Caller(**values)
+    client = redis.asyncio.Redis.from_url(servers.new_redis())
+    limits = RateLimits(client)
+    asked = (limits.check(caller, [endpoint("acme")]) for _ in range(300))
+    beside = client.ping()
+    *ended, pong = await asyncio.gather(*asked, beside, return_exceptions=True)
+    await client.aclose()
+    # The minute may have changed meanwhile.
+    assert sum(one is None for one in ended) in (10, 20)
+    assert all(one is None or isinstance(one, ApiError) for one in ended)
+    assert pong is True
 
 
 def test_requests_per_minute_of_an_organization_count_all_its_keys(gateway: Product, ask: Ask) -> None:

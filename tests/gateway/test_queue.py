@@ -78,6 +78,18 @@ class Clients:
         return line.split(b" ")[1].decode() if line else ""
 
 
+DEAR = """
+providers:
+  - {{slug: busy, name: Busy, wire: openai, base_url: "{url}", max_concurrency: 1}}
+  - {{slug: dear, name: Dear, wire: openai, base_url: "{url}"}}
+models:
+  - {{slug: acme/dear, name: Dear, context_length: 8192, input_modalities: [text], output_modalities: [text],
+     endpoints: [
+       {{provider: busy, upstream_model: busy, max_completion_tokens: 64, prices: {{prompt: "0", completion: "0"}}}},
+       {{provider: dear, upstream_model: dear, max_completion_tokens: 64, prices: {{prompt: "1", completion: "1"}}}}]}}
+"""
+
+
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Upstream]:
     with upstream.running() as process:
@@ -273,3 +285,12 @@ async def test_what_has_no_limit_leaves_the_leases_alone(steady: Product, client
     assert {name for name in held if name.startswith("endpoint:")} == {f"endpoint:{tight[0][0]}"}
     assert "wide" not in held
     assert {answer.status_code for answer in await asyncio.gather(*under_way)} == {200}
+
+
+async def test_who_can_pay_for_nobody_else_waits_for_the_busy_one(servers: Servers, own: Upstream) -> None:
+    own.script("busy", [{"sleep": 2.5}, text_reply()])
+    with running(servers, catalogue=DEAR.format(url=own.url)) as product:
+        clients = Clients(product, {"alice": product.issue_key("poor@example.com", "0.01")})
+        first, second = await asyncio.gather(clients.ask(model="dear"), clients.ask(model="dear"))
+    assert [first.status_code, second.status_code] == [200, 200], second.text
+    assert {first.json()["provider"], second.json()["provider"]} == {"Busy"}

@@ -62,6 +62,24 @@ class Server:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+async def test_an_answer_that_comes_as_its_client_leaves_leaves_no_connection(
+    transport: UpstreamTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = answering(OK)
+    async with server.running() as origin:
+        task = asyncio.create_task(transport.exchange(origin, REQUEST))
+        received = connections.Connection.data_received
+
+        def receive(self: connections.Connection, data: bytes) -> None:
+            received(self, data)
+            task.cancel()
+
+        monkeypatch.setattr(connections.Connection, "data_received", receive)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(server.left.wait(), 5)
+
+
 def answering(*parts: bytes, pause: float = 0, hold: float = 0) -> Server:
     """Answers each request with these pieces; ends the connection after `hold` seconds when it is more than 0."""
 
