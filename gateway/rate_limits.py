@@ -29,8 +29,6 @@ FREE_PER_DAY_HIGH = 1000
 # Ten dollars of credit, less what a payment's fees may take of it.
 HIGH_NANO = 9 * NANO_PER_USD
 PATIENCE_S = 0.25
-# Those that wait behind one that was not answered do not wait for their own.
-AWAY_S = 0.5
 # The client has 100 connections, and others need some.
 MOST_AT_ONCE = 50
 VISITOR = "visitor"
@@ -64,7 +62,7 @@ class RateLimits:
     def __init__(self, client: "redis.asyncio.Redis") -> None:
         self._take = client.register_script(TAKE)
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
-        self._away_until = 0.0
+        self._failures = 0
 
     async def check(self, caller: Caller, candidates: list[Endpoint]) -> None:
         """Counts the request. Raises ApiError 429."""
@@ -88,14 +86,16 @@ class RateLimits:
         now = time.time()
         keys = [rule.key(organization, now) for rule in rules]
         arguments = [number for rule in rules for number in (rule.limit, 2 * rule.seconds)]
+        failures = self._failures
         async with self._places:
-            if time.monotonic() >= self._away_until:
+            # Who waited behind one that was not answered does not wait for its own.
+            if failures == self._failures:
                 try:
                     async with asyncio.timeout(PATIENCE_S):
                         place = int(await self._take(keys=keys, args=arguments))
                     return rules[place - 1] if place else None
                 except AWAY as error:
-                    self._away_until = time.monotonic() + AWAY_S
+                    self._failures += 1
                     logger.warning("requests are not counted: %s", str(error) or type(error).__name__)
         return next((rule for rule in rules if rule.name == VISITOR), None)
 
