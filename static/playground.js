@@ -8,6 +8,8 @@ const button = (name) => root.querySelector(`[data-do=${name}]`);
 const STORE = root.dataset.store;
 const chats = earlier(STORE);
 const MOST_MODELS = 4;
+// Of two models, three and four.
+const SIDE_BY_SIDE = ["lg:grid-cols-2", "lg:grid-cols-3", "lg:grid-cols-4"];
 // Who is this close to the end of the page reads along; who has scrolled up is left there.
 const NEAR_PX = 100;
 const NUMBERS = ["temperature", "top_p", "max_tokens", "seed"];
@@ -46,7 +48,8 @@ function draw() {
   const columns = at("columns");
   const isRead = running.length && isAtEnd();
   columns.replaceChildren(...state.models.map(column));
-  columns.className = `mt-6 grid flex-1 content-start grid-cols-[minmax(0,1fr)] gap-4 ${["", "", "lg:grid-cols-2", "lg:grid-cols-3", "lg:grid-cols-4"][state.models.length]}`;
+  columns.classList.remove(...SIDE_BY_SIDE);
+  if (state.models.length > 1) columns.classList.add(SIDE_BY_SIDE[state.models.length - 2]);
   if (isRead) toEnd();
 }
 

@@ -58,6 +58,7 @@ class Breakers:
         self._recent: dict[UUID, deque[tuple[float, Change]]] = {}
         self._streaks: dict[UUID, int] = {}
         self._learned: dict[UUID, float] = {}
+        # When this process closed it, by the clock that processes share; and when anybody did, by its own.
         self._closed: dict[UUID, float] = {}
         self._back: dict[UUID, float] = {}
         self._trials: dict[UUID, float] = {}

@@ -26,15 +26,15 @@ class Refusals:
 
     def follow(self, endpoints: Mapping[UUID, Endpoint], exempt: frozenset[UUID]) -> None:
         """The catalogue has changed. A server without a key refuses none."""
-        before = {one.slug: one.secret_mark for one in self._providers.values()}
+        before = self._marks()
         self._providers = {
             id_: one.provider for id_, one in endpoints.items() if one.provider.secret and id_ not in exempt
         }
-        for one in {one.slug: one for one in self._providers.values()}.values():
-            if before.get(one.slug, one.secret_mark) != one.secret_mark:
-                self._streaks.pop(one.slug, None)
-                self.due.pop(one.slug, None)
-                self._settled[one.slug] = time.monotonic() + SETTLES_S
+        for slug, mark in self._marks().items():
+            if before.get(slug, mark) != mark:
+                self._streaks.pop(slug, None)
+                self.due.pop(slug, None)
+                self._settled[slug] = time.monotonic() + SETTLES_S
 
     def saw(self, changes: Mapping[UUID, Change]) -> None:
         """What all processes saw since the last time."""
@@ -50,6 +50,10 @@ class Refusals:
                 self.due[provider.slug] = provider
         for slug in {*accepted, *self.due}:
             self._streaks.pop(slug, None)
+
+    def _marks(self) -> dict[str, str]:
+        """Of the providers' keys, by slug."""
+        return {one.slug: one.secret_mark for one in self._providers.values()}
 
     def _slug(self, endpoint: UUID) -> str:
         provider = self._providers.get(endpoint)

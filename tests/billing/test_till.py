@@ -19,6 +19,7 @@ from billing.errors import HoldGone, KeyRevoked, Refused, TillAway, TillError
 from billing.holds import Hold
 from billing.items import Result
 from billing.lane import Waiting
+from billing.link import Link
 from billing.till import Till
 from tests.billing.conftest import Account, Book, replaced, used
 
@@ -506,7 +507,11 @@ async def test_a_settled_hold_is_not_touched_any_more(till: Till, book: Book) ->
 
 def terminate(book: Book, till: Till) -> None:
     assert till._lane._link is not None
-    book.sql("SELECT pg_terminate_backend(%s)", (till._lane._link._pgconn.backend_pid,))
+    cut(book, till._lane._link)
+
+
+def cut(book: Book, link: Link) -> None:
+    book.sql("SELECT pg_terminate_backend(%s)", (link._pgconn.backend_pid,))
 
 
 async def test_a_connection_lost_in_the_middle_of_a_settlement_charges_once(till: Till, book: Book) -> None:

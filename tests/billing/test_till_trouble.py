@@ -14,7 +14,7 @@ from billing import till as till_module
 from billing.errors import TillAway
 from billing.till import Till
 from tests.billing.conftest import Book, used
-from tests.billing.test_till import expire, terminate, tick_on, until
+from tests.billing.test_till import cut, expire, terminate, tick_on, until
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def read_only(book: Book, till: Till) -> Iterator[None]:
     try:
         for lane in (till._lane, till._siding.lane):
             if lane._link is not None:
-                book.sql("SELECT pg_terminate_backend(%s)", (lane._link._pgconn.backend_pid,))
+                cut(book, lane._link)
         yield
     finally:
         book.sql(f"ALTER DATABASE {database} RESET default_transaction_read_only")
